@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     reserve_after_s: float = Field(
         default=30.0,
         ge=0,
-        description="A task that has waited this long at the head gets a reservation: nothing that would delay it starts.",
+        description="Waiting this long at the head earns a reservation: nothing that would delay the task starts.",
     )
     retry_base_s: float = Field(
         default=1.0, gt=0, description="Delay before the first retry; each further one doubles it."
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
     on_stop: Literal["leave", "drain"] = Field(
         default="leave",
-        description="At SIGTERM: `leave` hands running tasks to the next engine, `drain` starts nothing more and waits for them.",
+        description="At SIGTERM: `leave` hands running tasks to the next engine, `drain` waits for them.",
     )
     drain_s: float = Field(default=3600.0, ge=0, description="How long `drain` waits before it leaves what still runs.")
 

@@ -1,5 +1,7 @@
 """The worker contract's error body."""
 
+from pydantic import Field
+
 from engine.protocol.states import ErrorCode
 from engine.protocol.wire import View
 
@@ -18,4 +20,4 @@ class ErrorBody(View):
     error: str
     code: ErrorCode
     trace_id: str
-    fields: list[FieldError] = []
+    fields: list[FieldError] = Field(default_factory=list)

@@ -35,7 +35,7 @@ class QueueStats(View):
     completed: int
     failed: int
     workers: int
-    by_state: dict[str, int] = {}
+    by_state: dict[str, int] = Field(default_factory=dict)
     paused: bool = False
     paused_by: str | None = None
     paused_at: datetime | None = None

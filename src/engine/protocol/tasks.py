@@ -75,7 +75,7 @@ class TaskView(View):
     error: str | None = None
     output: str | None = None
     snapshot_id: str | None = None
-    datasets: list[str] = []
+    datasets: list[str] = Field(default_factory=list)
     cpu: int
     memory_gb: int
     gpu: int
@@ -89,16 +89,16 @@ class TaskView(View):
     not_before: datetime | None = None
     attempt: int = 0
     exit_code: int | None = None
-    gpu_ids: list[int] = []
+    gpu_ids: list[int] = Field(default_factory=list)
     command: list[str] | None = None
     args: str | None = None
     cwd: str | None = None
     executor: ExecutorName = ExecutorName.PROCESS
     image: str | None = None
     group: str | None = None
-    after: list[str] = []
+    after: list[str] = Field(default_factory=list)
     timeout_s: float | None = None
-    metadata: dict[str, str] = {}
+    metadata: dict[str, str] = Field(default_factory=dict)
     job_id: str | None = None
     phase: str | None = None
 
@@ -124,7 +124,7 @@ class AttemptView(View):
     pid: int | None = None
     exit_code: int | None = None
     signal: int | None = None
-    gpu_ids: list[int] = []
+    gpu_ids: list[int] = Field(default_factory=list)
     error: str | None = None
     output_bytes: int = 0
 

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, Column, Index, text
 from sqlmodel import Field, SQLModel
 
-from engine.protocol.states import ENDED, LIVE, TaskState
+from engine.protocol.states import ENDED, TaskState
 
 _ENDED = ", ".join(f"'{state}'" for state in sorted(ENDED))
 
