@@ -1,0 +1,43 @@
+"""Fixtures that every kind of test shares."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.engine_process import EngineProcess, short_home
+
+MakeEngine = Callable[..., EngineProcess]
+
+
+@pytest.fixture
+def make_engine() -> Iterator[MakeEngine]:
+    """A maker of engines: `make_engine(CPU="2")` is started on a home of its own and ended after the test."""
+    made: list[EngineProcess] = []
+
+    def make(*, start: bool = True, **settings: str) -> EngineProcess:
+        engine = EngineProcess(short_home(), settings)
+        made.append(engine)
+        if start:
+            engine.start()
+        return engine
+
+    yield make
+    for engine in made:
+        engine.end()
+
+
+@pytest.fixture
+def engine(make_engine: MakeEngine) -> EngineProcess:
+    """An engine of its own for one test, with two cores, 8 GB and two GPU ids to give."""
+    return make_engine(CPU="2", MEMORY_GB="8", GPUS="[0,1]")
+
+
+@pytest.fixture(scope="module")
+def shared_engine() -> Iterator[EngineProcess]:
+    """One engine for all tests of a module: as `engine`, for tests that leave each other's tasks alone."""
+    engine = EngineProcess(short_home(), {"CPU": "4", "MEMORY_GB": "8", "GPUS": "[0,1]"})
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.end()
