@@ -15,7 +15,7 @@ from engine.store.errors import (
     StoreError,
 )
 from engine.store.migrations import HEAD, REVISIONS
-from engine.store.text import register_functions
+from engine.store.sqlite_functions import register_functions
 
 _MAGIC = b"SQLite format 3\x00"
 _THOROUGH_UP_TO = 64 << 20

@@ -1,20 +1,37 @@
-"""SQL functions of reading connections: regular expressions in linear time (RE2)."""
+"""How states and times read outside the store."""
 
-import functools
-import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
 
-import re2
+from engine.protocol.states import TaskState, WorkerStatus
+
+WORKER_STATUS: Mapping[str, WorkerStatus] = MappingProxyType(
+    {
+        TaskState.BLOCKED: WorkerStatus.QUEUED,
+        TaskState.QUEUED: WorkerStatus.QUEUED,
+        TaskState.WAITING: WorkerStatus.QUEUED,
+        TaskState.PREPARING: WorkerStatus.PREPARING,
+        TaskState.RUNNING: WorkerStatus.RUNNING,
+        TaskState.COLLECTING: WorkerStatus.COLLECTING,
+        TaskState.COMPLETED: WorkerStatus.COMPLETED,
+        TaskState.FAILED: WorkerStatus.FAILED,
+        TaskState.CANCELLED: WorkerStatus.FAILED,
+        TaskState.SKIPPED: WorkerStatus.FAILED,
+    }
+)
+"""The worker contract's word for each native state."""
 
 
-@functools.lru_cache(maxsize=64)
-def _compiled(pattern: str) -> "re2._Regexp[str]":
-    return re2.compile(pattern)
+def when(at: float) -> datetime:
+    """A stored time, as the wire has it."""
+    return datetime.fromtimestamp(at, UTC)
 
 
-def _matches(pattern: str, text: str | None) -> bool:
-    return text is not None and _compiled(pattern).search(text) is not None
+def when_known(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)
 
 
-def register_functions(connection: sqlite3.Connection) -> None:
-    """`regexp(pattern, text)`, which SQLite also calls for `text REGEXP pattern`."""
-    connection.create_function("regexp", 2, _matches, deterministic=True)
+def stamp(at: float) -> str:
+    """A time as events carry it (RFC 3339, UTC)."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
