@@ -17,6 +17,10 @@ from urllib.parse import quote, urlencode, urlsplit
 STREAM_SILENCE_S = 90.0
 """A stream that is silent for longer than this is taken for dead; the engine sends a sign of life every 20 s."""
 
+_PIECE = 1 << 18
+_NOTHING_THERE = 416
+"""The status of a range that begins at or after a file's end."""
+
 
 class EngineGone(Exception):
     """No engine answers. The message says where it was looked for and what to do."""
@@ -233,6 +237,23 @@ class Client:
             try:
                 connection.request("POST", apart._target(path, query), body=body, headers=apart._headers(headers))
                 return apart._answer(connection.getresponse())
+            except (OSError, HTTPException) as error:
+                raise apart._gone(error) from error
+
+    def content(self, path: str, first: int = 0, last: int | None = None, **query: object) -> Iterator[bytes]:
+        """A file's bytes from `first` to `last` (its end by default), piece by piece, on a connection of their own."""
+        wanted = {"Accept": "*/*", "Range": f"bytes={first}-{'' if last is None else last}"}
+        with Client(self.endpoint, self.timeout_s) as apart:
+            connection = apart._ready()
+            try:
+                connection.request("GET", apart._target(path, query), headers=apart._headers(wanted))
+                response = connection.getresponse()
+                if response.status == _NOTHING_THERE:
+                    return
+                if response.status >= 400:
+                    apart._answer(response)
+                while piece := response.read(_PIECE):
+                    yield piece
             except (OSError, HTTPException) as error:
                 raise apart._gone(error) from error
 

@@ -1,0 +1,90 @@
+"""`shopfloor`: with no verb the screen, with a verb the headless way."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from console.client import Client, EngineGone, Refused, find_endpoint
+
+_COMPLETING = "_SHOPFLOOR_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
+
+def main() -> NoReturn:
+    """The command. Each way loads only what it needs: the version nothing, a verb no screen, the screen no verbs."""
+    words = sys.argv[1:]
+    if not words and _COMPLETING not in os.environ:
+        sys.exit(open_console())
+    if words == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"shopfloor {version('shopfloor')}")
+        sys.exit(0)
+    if words[:1] == ["engine"]:
+        become_engine(words[1:])
+    sys.exit(run_verb())
+
+
+def become_engine(words: Sequence[str]) -> NoReturn:
+    """Replace this process by the engine's own command line."""
+    os.execv(sys.executable, [sys.executable, "-m", "engine", *words])  # noqa: S606 - this is how a process replaces itself
+
+
+def run_verb() -> int:
+    """Run the verb that the command line names; its exit code."""
+    from console.verbs.app import shopfloor
+    from console.verbs.calling import explain
+
+    try:
+        shopfloor.main(prog_name="shopfloor")
+    except (EngineGone, Refused) as error:
+        return explain(error)
+    return 0
+
+
+def open_console() -> int:
+    """The screen, on the engine of the home folder; one is started in the background where none answers."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print(
+            "shopfloor: the console needs a terminal; `shopfloor --help` lists what works without one", file=sys.stderr
+        )
+        return 2
+    try:
+        if not _answers():
+            _start_engine()
+    except EngineGone as error:
+        print(f"shopfloor: {error}", file=sys.stderr)
+        return 3
+    from console.app import run
+
+    return run()
+
+
+def _answers() -> bool:
+    """Whether an engine answers. A remote one that does not raises `EngineGone`: it can't be started from here."""
+    remote = bool(os.environ.get("SHOPFLOOR_URL"))
+    try:
+        with Client(find_endpoint(), timeout_s=5) as client:
+            client.get("/health")
+    except EngineGone:
+        if remote:
+            raise
+        return False
+    except Refused:
+        return True
+    return True
+
+
+def _start_engine() -> None:
+    import subprocess
+
+    started = subprocess.run(
+        [sys.executable, "-m", "engine", "start"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
+    )
+    if started.returncode != 0:
+        raise EngineGone("the engine did not start; `shopfloor engine run` shows why")
+
+
+if __name__ == "__main__":
+    main()

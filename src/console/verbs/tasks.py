@@ -1,0 +1,192 @@
+"""`ls`, `show`, `cancel`, `retry`."""
+
+from typing import Any
+
+import click
+
+from console import formats, printing
+from console.client import Client
+from console.printing import Column
+from console.verbs import calling
+from engine.protocol.states import TaskState
+
+_WINDOW = 1000
+_COLUMNS = (
+    Column("ID"),
+    Column("STATE", state=True),
+    Column("PRI", right=True),
+    Column("NAME"),
+    Column("ASKS"),
+    Column("TRY", right=True),
+    Column("AGE", right=True),
+    Column("RAN", right=True),
+    Column("WHAT"),
+)
+
+
+@click.command()
+@calling.filter_
+@click.option(
+    "--state", type=click.Choice([one.value for one in TaskState]), multiple=True, help="Only tasks in this state."
+)
+@click.option("--sort", default="order", help="A field, `-` before it to turn it round; default: as they will run.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many.")
+@calling.as_json
+def ls(*, filter_: str | None, state: tuple[str, ...], sort: str, limit: int, as_json: bool) -> None:
+    """List tasks: what runs first, then what waits, then what ended, the newest first."""
+    terms = [filter_ or "", f"state:{','.join(state)}" if state else ""]
+    with calling.connect() as client:
+        answer = window(client, " ".join(term for term in terms if term), sort, limit)
+    if as_json:
+        printing.document(answer)
+        return
+    printing.table(_COLUMNS, [_row(task) for task in answer["tasks"]])
+    shown, total = len(answer["tasks"]), answer["total"]
+    if shown < total:
+        printing.say(f"{shown:,} of {formats.plural(total, 'task')}; --limit shows more")
+
+
+def window(client: Client, filter_: str, sort: str, limit: int) -> dict[str, Any]:
+    """The first `limit` tasks, asked for in windows of the size that the engine gives."""
+    answer: dict[str, Any] = {}
+    tasks: list[dict[str, Any]] = []
+    while True:
+        wanted = min(_WINDOW, limit - len(tasks))
+        answer = client.get("/v1/tasks", filter=filter_, sort=sort, limit=wanted, offset=len(tasks))
+        tasks += answer["tasks"]
+        if len(tasks) >= min(limit, answer["total"]) or not answer["tasks"]:
+            return {**answer, "tasks": tasks, "limit": limit, "offset": 0}
+
+
+def _row(task: dict[str, Any]) -> tuple[str, ...]:
+    why = task["error"] or task["reason"]
+    return (
+        task["id"],
+        task["state"],
+        str(task["priority"]),
+        task["job_name"],
+        printing.ask_of(task),
+        str(task["attempt"]),
+        printing.since(task["created_at"]),
+        printing.since(task["started_at"], task["ended_at"]),
+        why or printing.command_of(task),
+    )
+
+
+@click.command()
+@calling.task_id
+@calling.as_json
+def show(*, task: str, as_json: bool) -> None:
+    """Show all that is known of one task: facts, attempts, what it left."""
+    with calling.connect() as client:
+        id_ = calling.resolve(client, task)
+        found = client.get(f"/v1/tasks/{id_}")
+        attempts = client.get(f"/v1/tasks/{id_}/attempts")
+        artifacts = client.get(f"/v1/tasks/{id_}/artifacts")
+    if as_json:
+        printing.document({**found, "attempts": attempts, "artifacts": artifacts})
+        return
+    printing.facts(_facts(found))
+    if attempts:
+        printing.out()
+        _print_attempts(attempts)
+    if artifacts:
+        printing.out()
+        printing.table(
+            (Column("ARTIFACT"), Column("TRY", right=True), Column("SIZE", right=True), Column("SHA-256")),
+            [(one["path"], str(one["attempt"]), formats.size(one["bytes"]), one["sha256"]) for one in artifacts],
+        )
+
+
+def _facts(task: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [
+        ("id", task["id"]),
+        ("name", task["job_name"]),
+        ("state", task["state"]),
+        ("reason", task["reason"]),
+        ("error", task["error"]),
+        ("exit code", None if task["exit_code"] is None else str(task["exit_code"])),
+        ("command", printing.command_of(task)),
+        ("in", task["cwd"]),
+        ("snapshot", task["snapshot_id"]),
+        ("image", task["image"]),
+        ("executor", task["executor"]),
+        ("priority", str(task["priority"])),
+        ("asks", printing.ask_of(task)),
+        ("gpu ids", ",".join(str(gpu) for gpu in task["gpu_ids"])),
+        ("group", task["group"]),
+        ("after", " ".join(task["after"])),
+        ("retries", f"{task['retry_count']} of {task['max_retries']}" if task["max_retries"] else None),
+        ("timeout", None if task["timeout_s"] is None else formats.age(task["timeout_s"])),
+        ("submitted", printing.when(task["created_at"])),
+        ("started", printing.when(task["started_at"]) if task["started_at"] else None),
+        ("ended", printing.when(task["ended_at"]) if task["ended_at"] else None),
+        ("by", task["user_id"]),
+        *((f"meta {key}", value) for key, value in sorted(task["metadata"].items())),
+    ]
+
+
+def _print_attempts(attempts: list[dict[str, Any]]) -> None:
+    printing.table(
+        (
+            Column("TRY", right=True),
+            Column("OUTCOME", state=True),
+            Column("STARTED"),
+            Column("RAN", right=True),
+            Column("CODE", right=True),
+            Column("OUTPUT", right=True),
+            Column("WHY"),
+        ),
+        [
+            (
+                str(one["number"]),
+                one["outcome"] or "running",
+                printing.when(one["started_at"]),
+                printing.since(one["started_at"], one["ended_at"]),
+                _code(one),
+                formats.size(one["output_bytes"]),
+                one["error"] or "",
+            )
+            for one in attempts
+        ],
+    )
+
+
+def _code(attempt: dict[str, Any]) -> str:
+    if attempt["signal"] is not None:
+        return f"sig {attempt['signal']}"
+    return "-" if attempt["exit_code"] is None else str(attempt["exit_code"])
+
+
+@click.command()
+@calling.maybe_task_ids
+@calling.filter_
+@calling.as_json
+def cancel(*, ids: tuple[str, ...], filter_: str | None, as_json: bool) -> None:
+    """Cancel tasks: what runs is ended, with all that it started; what waits never starts."""
+    _bulk("cancel", "cancelled", ids, filter_, as_json=as_json)
+
+
+@click.command()
+@calling.maybe_task_ids
+@calling.filter_
+@calling.as_json
+def retry(*, ids: tuple[str, ...], filter_: str | None, as_json: bool) -> None:
+    """Queue ended tasks once more, each as a new attempt."""
+    _bulk("retry", "queued again", ids, filter_, as_json=as_json)
+
+
+def _bulk(verb: str, done: str, ids: tuple[str, ...], filter_: str | None, *, as_json: bool) -> None:
+    with calling.connect() as client:
+        result = client.post(f"/v1/tasks/{verb}", calling.chosen(client, ids, filter_))
+    if as_json:
+        printing.document(result)
+    else:
+        for id_ in result["done"]:
+            printing.out(f"{id_} {done}")
+        for id_, why in result["refused"].items():
+            printing.say(f"shopfloor: {id_} was not {done}: {printing.plain(why)}")
+        if not result["done"] and not result["refused"]:
+            printing.say("shopfloor: no task matches")
+    if result["refused"]:
+        raise click.exceptions.Exit(calling.Exit.FAILED)

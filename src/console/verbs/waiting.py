@@ -1,0 +1,86 @@
+"""`shopfloor wait`: until tasks end, woken by the event stream."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from console import printing
+from console.client import Client
+from console.stream import lasting_messages
+from console.verbs import calling
+from engine.protocol.states import ENDED, TaskState
+
+PATIENCE_S = 60.0
+"""An engine that restarts is waited for this long; the tasks go on meanwhile."""
+
+
+@click.command()
+@calling.task_ids
+@calling.as_json
+def wait(*, ids: tuple[str, ...], as_json: bool) -> None:
+    """Wait until tasks end. Leaves with the exit code of the first one, in your order, that did not complete."""
+    with calling.connect() as client:
+        wanted = calling.resolve_all(client, ids)
+        ended = wait_for(client, wanted)
+        code = first_code(client, (ended[id_] for id_ in wanted))
+    if as_json:
+        printing.document([ended[id_] for id_ in wanted])
+    else:
+        for id_ in wanted:
+            printing.say(told(ended[id_]))
+    raise click.exceptions.Exit(code)
+
+
+def exit_code_of(client: Client, ids: list[str]) -> int:
+    """Wait for the tasks; the code to leave with."""
+    ended = wait_for(client, ids)
+    return first_code(client, (ended[id_] for id_ in ids))
+
+
+def wait_for(client: Client, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """Each task as it ended, by id."""
+    ended: dict[str, dict[str, Any]] = {}
+
+    def look(id_: str) -> None:
+        task = client.get(f"/v1/tasks/{id_}")
+        if task["state"] in ENDED:
+            ended[id_] = task
+
+    for message in lasting_messages(client.endpoint, PATIENCE_S):
+        # What ended before the stream opened says nothing any more: ask once for each that is still awaited.
+        about = ids if message["type"] in {"open", "lagged"} else [message.get("subject")]
+        for id_ in about:
+            if id_ in ids and id_ not in ended and _may_have_ended(message):
+                look(id_)
+        if len(ended) == len(ids):
+            break
+    return ended
+
+
+def _may_have_ended(message: dict[str, Any]) -> bool:
+    return message["type"] in {"open", "lagged"} or message.get("data", {}).get("state") in ENDED
+
+
+def first_code(client: Client, tasks: Iterable[dict[str, Any]]) -> int:
+    return next((code for task in tasks if (code := code_of(client, task))), 0)
+
+
+def code_of(client: Client, task: dict[str, Any]) -> int:
+    """A task's exit code; 128 and its number for a signal; 1 when it failed without either."""
+    if task["state"] == TaskState.COMPLETED:
+        return 0
+    if task["exit_code"]:
+        return int(task["exit_code"])
+    if task["attempt"]:
+        last = client.get(f"/v1/tasks/{task['id']}/attempts")[-1]
+        if last["signal"]:
+            return 128 + int(last["signal"])
+    return int(calling.Exit.FAILED)
+
+
+def told(task: dict[str, Any]) -> str:
+    """One line on how a task ended."""
+    why = task["error"] or task["reason"] or ""
+    took = f" after {printing.since(task['started_at'], task['ended_at'])}" if task["started_at"] else ""
+    return printing.plain(f"{task['id']} {task['job_name']} {task['state']}{took}{f': {why}' if why else ''}")
