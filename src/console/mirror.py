@@ -1,0 +1,204 @@
+"""The part of the engine's state that is on the screen: panes read it here and hold none of their own.
+
+Lives on the screen's thread. A `Feed` is a list of the engine of which a window is held; what happens patches the
+rows that are held, and where it may have moved rows the window is read again. Both cost the same whether the list
+is of a hundred rows or of a hundred thousand.
+"""
+
+import asyncio
+import contextvars
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from console.detail import Detail
+from console.feed import Feed
+from console.link import Answer, Link
+from console.news import LinkState, News
+from console.rows import (
+    ApprovalRow,
+    CostRow,
+    EngineRow,
+    EventRow,
+    JobRow,
+    PhaseRow,
+    QueueRow,
+    ResourcesRow,
+    Row,
+    TaskRow,
+    UnreadableRow,
+    build,
+)
+
+EVENTS_HELD = 1_000
+FACTS_EVERY_S = 0.25
+"""The queue's counts and the machine's are read again at most this often while tasks come and go."""
+
+Unwatch = Callable[[], None]
+
+
+class Mirror:
+    """What the panes show. `watch` tells when one of these changed:
+
+    `link` (LinkState), `stats` (QueueRow), `resources` (ResourcesRow), `engine` (EngineRow), `events` (the newest
+    events, oldest first), `costs_today` and so on in `costs_facts`. The feeds are watched by themselves.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
+        self._details: list[Detail] = []
+        self._following = False
+        self._facts_due: asyncio.TimerHandle | None = None
+        self._facts_at = 0.0
+        self.link = link.state
+        self.stats: QueueRow | None = None
+        self.resources: ResourcesRow | None = None
+        self.engine: EngineRow | None = None
+        self.costs_facts: Mapping[str, Any] = {}
+        self.events: deque[EventRow] = deque(maxlen=EVENTS_HELD)
+        self.events_skipped = 0
+        self.tasks = Feed(link.get, "/v1/tasks", TaskRow, rows_at="tasks", sort="order")
+        self.jobs = Feed(link.get, "/v1/jobs", JobRow)
+        self.phases = Feed(link.get, "/v1/phases", PhaseRow)
+        self.costs = Feed(link.get, "/v1/costs", CostRow, rows_at="lines", sort="", whole=True)
+        self.approvals = Feed(link.get, "/v1/approvals", ApprovalRow)
+        self.costs.on_answer = self._costs_answered
+        self._feeds: tuple[tuple[Feed[Any], str], ...] = (
+            (self.tasks, "task."),
+            (self.jobs, "job."),
+            (self.phases, "phase."),
+            (self.costs, "call."),
+            (self.approvals, "approval."),
+        )
+
+    def start(self) -> None:
+        """Reads the first windows and follows the engine from there. Called on the running loop, once."""
+        loop = asyncio.get_running_loop()
+        context = contextvars.copy_context()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._link.collect, context=context)
+
+        self._link.attach(wake)
+        self.tasks.on_answer = self._begin
+        self._read_facts()
+        for feed, _ in self._feeds:
+            feed.refresh()
+
+    def stop(self) -> None:
+        self._link.stop()
+        if self._facts_due is not None:
+            self._facts_due.cancel()
+
+    def watch(self, what: str, changed: Callable[[], None]) -> Unwatch:
+        """Calls `changed` whenever `what` has changed; returns how to end that."""
+        watchers = self._watchers.setdefault(what, [])
+        watchers.append(changed)
+        return partial(watchers.remove, changed)
+
+    def ask(
+        self, method: str, path: str, body: object = None, *, query: Mapping[str, object] | None = None
+    ) -> "asyncio.Future[Answer]":
+        """A command to the engine. The future never raises: a refusal, or no engine, stands in `Answer.trouble`."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._link.ask(method, path, body, query=query, done=partial(_resolve, future))
+        return future
+
+    def get(self, path: str, **query: object) -> "asyncio.Future[Answer]":
+        """Something to read once, off the feeds."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._link.get(path, query, partial(_resolve, future))
+        return future
+
+    def detail(self, task_id: str) -> Detail:
+        """A task with its attempts, artifacts and events, kept current until it is closed."""
+        detail = Detail(self._link.get, task_id, self._details.remove)
+        self._details.append(detail)
+        return detail
+
+    @property
+    def stale(self) -> bool:
+        """What is shown is from before the link was lost."""
+        return self.link.phase == "lost"
+
+    def _begin(self, answer: Answer) -> None:
+        """The first window tells from where to follow; without an engine we follow from when there is one."""
+        if not self._following:
+            self._following = True
+            since = int(answer.value.get("seq", 0)) if answer.ok else None
+            self._link.follow(since, on_news=self._hear, on_state=self._turn)
+
+    def _turn(self, state: LinkState) -> None:
+        was = self.link
+        self.link = state
+        for feed, _ in self._feeds:
+            feed.set_stale(state.phase == "lost")
+        if state.live and was.phase == "lost":
+            self._read_again()
+        self._tell("link")
+
+    def _read_again(self) -> None:
+        self._read_facts()
+        for feed, _ in self._feeds:
+            feed.refresh()
+        for detail in list(self._details):
+            detail.refresh()
+
+    def _hear(self, news: News) -> None:
+        for message in news.tail:
+            self.events.append(build(EventRow, message))
+        self.events_skipped += news.skipped
+        self.tasks.apply(news.tasks)
+        for detail in list(self._details):
+            if detail.task_id in news.tasks:
+                detail.apply(news.tasks[detail.task_id])
+        if news.again:
+            self._read_again()
+        else:
+            for feed, prefix in self._feeds[1:]:
+                if any(kind.startswith(prefix) for kind in news.kinds):
+                    feed.refresh()
+            self._facts_soon()
+        self._tell("events")
+
+    def _facts_soon(self) -> None:
+        if self._facts_due is not None:
+            return
+        wait = max(0.0, self._facts_at + FACTS_EVERY_S - time.monotonic())
+        self._facts_due = asyncio.get_running_loop().call_later(wait, self._read_facts)
+
+    def _read_facts(self) -> None:
+        if self._facts_due is not None:
+            self._facts_due.cancel()
+        self._facts_due, self._facts_at = None, time.monotonic()
+        self._link.get("/v1/queue", {}, partial(self._fact, "stats", QueueRow))
+        self._link.get("/v1/resources", {}, partial(self._fact, "resources", ResourcesRow))
+        self._link.get("/v1/status", {}, partial(self._fact, "engine", EngineRow))
+
+    def _fact(self, name: str, kind: type[Row], answer: Answer) -> None:
+        if not answer.ok:
+            return
+        try:
+            row = build(kind, answer.value)
+        except UnreadableRow:
+            return
+        if row != getattr(self, name):
+            setattr(self, name, row)
+            self._tell(name)
+
+    def _costs_answered(self, answer: Answer) -> None:
+        if answer.ok:
+            self.costs_facts = {name: value for name, value in answer.value.items() if name != "lines"}
+            self._tell("costs_facts")
+
+    def _tell(self, what: str) -> None:
+        for changed in tuple(self._watchers.get(what, ())):
+            changed()
+
+
+def _resolve(future: "asyncio.Future[Answer]", answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)

@@ -1,0 +1,531 @@
+"""The virtual table: it draws the rows that are on the screen and repaints the cells that changed, nothing else.
+
+It draws line by line and keeps what it painted last; each change is compared with that, and only the cells that
+differ are handed to the terminal. Its cost is that of the lines on the screen, however long the list is.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.strip import Strip
+from textual.timer import Timer
+from textual.widget import Widget
+
+from console.feed import Change, Feed
+from console.formats import Tone
+from console.widgets.columns import GAP, Cell, Column, Place, fit, lay_out
+
+RowT = TypeVar("RowT", bound=Any)
+
+GUTTER = 3
+"""The cursor, the mark, a blank."""
+
+CURSOR, MARKED, STALE, AWAY, HEADER = 1, 2, 4, 8, 16
+
+
+class _Line(NamedTuple):
+    """A line as it was painted: its row's id, its cells from the gutter to the scroll bar, its mode bits."""
+
+    row_id: str | None
+    cells: tuple[Cell, ...]
+    mode: int
+
+
+_BLANK = _Line(None, (), 0)
+
+
+class Ledger(Widget, Generic[RowT], can_focus=True):
+    """Rows of a feed under a header, with a cursor that stays on its row whatever comes above or below it."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "ledger--header",
+        "ledger--cursor",
+        "ledger--cursor-away",
+        "ledger--marked",
+        *(f"ledger--{tone}" for tone in Tone),
+    }
+    DEFAULT_CSS = """
+    Ledger { height: 1fr; width: 1fr; background: $background; color: $foreground; }
+    Ledger > .ledger--header { color: $text-muted; }
+    Ledger > .ledger--cursor { background: $boost; text-style: bold; }
+    Ledger > .ledger--cursor-away { background: $panel; }
+    Ledger > .ledger--marked { text-style: underline; }
+    Ledger > .ledger--dim { color: $text-muted; }
+    Ledger > .ledger--rule { color: $text-disabled; }
+    Ledger > .ledger--accent { color: $accent; }
+    Ledger > .ledger--good { color: $success; }
+    Ledger > .ledger--wants { color: $warning; }
+    Ledger > .ledger--bad { color: $error; }
+    """
+
+    class Moved(Message):
+        """The cursor stands on another row; None when there is none."""
+
+        def __init__(self, ledger: "Ledger[Any]", row: Any) -> None:
+            super().__init__()
+            self.ledger = ledger
+            self.row = row
+
+        @property
+        def control(self) -> "Ledger[Any]":
+            return self.ledger
+
+    class Opened(Message):
+        """Someone opened the row under the cursor."""
+
+        def __init__(self, ledger: "Ledger[Any]", row: Any) -> None:
+            super().__init__()
+            self.ledger = ledger
+            self.row = row
+
+        @property
+        def control(self) -> "Ledger[Any]":
+            return self.ledger
+
+    class Marked(Message):
+        """The marks changed; `ids` are all that are marked."""
+
+        def __init__(self, ledger: "Ledger[Any]", ids: frozenset[str]) -> None:
+            super().__init__()
+            self.ledger = ledger
+            self.ids = ids
+
+        @property
+        def control(self) -> "Ledger[Any]":
+            return self.ledger
+
+    def __init__(
+        self,
+        feed: Feed[RowT],
+        columns: Sequence[Column[RowT]],
+        *,
+        empty: str = "",
+        ascii_only: bool = False,
+        name: str | None = None,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self.feed = feed
+        self.ascii_only = ascii_only
+        self._columns = tuple(columns)
+        self._empty = empty
+        self._places: tuple[Place, ...] = ()
+        self._lines: list[_Line] = []
+        self._drawn = Size(0, 0)
+        self._header: tuple[Cell, ...] = ()
+        self._cuts: dict[int, set[int]] = {}
+        self._style_of: dict[tuple[Tone, int], Style] = {}
+        self._top = 0
+        self._cursor = 0
+        self._cursor_id: str | None = None
+        self._settled = False
+        self._marks: dict[str, None] = {}
+        self._turn = feed.turn
+        self._ticker: Timer | None = None
+        self._unwatch: Any = None
+        self._pan = 0
+
+    # What stands where
+
+    @property
+    def cursor_index(self) -> int:
+        return self._cursor
+
+    @property
+    def cursor_row(self) -> RowT | None:
+        """The row under the cursor; None where the list is empty or the row is still on its way."""
+        return self.feed.row_at(self._cursor) if self.feed.total else None
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """The ids that are marked, on the screen or not."""
+        return frozenset(self._marks)
+
+    @property
+    def top(self) -> int:
+        """The index of the first row on the screen."""
+        return self._top
+
+    @property
+    def page_rows(self) -> int:
+        """How many rows the screen holds."""
+        return max(1, self.size.height - 1)
+
+    # What a person does
+
+    def move(self, rows: int) -> None:
+        """Moves the cursor by so many rows, down where positive."""
+        self._go(self._cursor + rows)
+
+    def page(self, pages: int) -> None:
+        """Moves by whole screens; the cursor keeps its place on the screen."""
+        step = pages * max(1, self.page_rows - 1)
+        highest = max(0, self.feed.total - self.page_rows)
+        self._top = min(highest, max(0, self._top + step))
+        self._go(self._cursor + step)
+
+    def home(self) -> None:
+        """To the first row; from there the ledger shows what comes first, whatever that is, until the cursor moves."""
+        self._go(0)
+        self._settled = False
+
+    def end(self) -> None:
+        self._go(self.feed.total - 1)
+
+    def go_to(self, row_id: str) -> bool:
+        """Puts the cursor on a row that is held; says whether it is."""
+        index = self.feed.index_of(row_id)
+        if index is None:
+            return False
+        self._go(index)
+        return True
+
+    def open(self) -> None:
+        if (row := self.cursor_row) is not None:
+            self.post_message(self.Opened(self, row))
+
+    def toggle_mark(self) -> None:
+        """Marks the row under the cursor, or takes the mark away, and goes on to the next."""
+        row = self.cursor_row
+        if row is None:
+            return
+        if self._marks.pop(row.id, self) is self:
+            self._marks[row.id] = None
+        self._marked()
+        if self._cursor < self.feed.total - 1:
+            self.move(1)
+
+    def mark(self, ids: Iterable[str]) -> None:
+        """Marks these as well."""
+        self._marks |= dict.fromkeys(ids)
+        self._marked()
+
+    def clear_marks(self) -> None:
+        if self._marks:
+            self._marks.clear()
+            self._marked()
+
+    def pan(self, columns: int) -> None:
+        """Moves the view by columns, to the right where positive; the first column stays."""
+        self._pan = min(max(0, self._pan + columns), max(0, len(self._columns) - 2))
+        self._lay_out()
+
+    def set_columns(self, columns: Sequence[Column[RowT]]) -> None:
+        self._columns = tuple(columns)
+        self._lay_out()
+
+    def set_empty(self, text: str) -> None:
+        """What to say where there are no rows."""
+        if text != self._empty:
+            self._empty = text
+            self.refresh()
+
+    def sort_by(self, key: str) -> None:
+        """Sorts by a column; once more turns it round."""
+        field = next((column.sort for column in self._columns if column.key == key), None)
+        if field is not None:
+            self.feed.set_sort(f"-{field}" if self.feed.sort == field else field)
+
+    # Life
+
+    def on_mount(self) -> None:
+        self._unwatch = self.feed.watch(self._changed)
+        self._ticker = self.set_interval(1.0, self._tick, pause=True)
+
+    def on_unmount(self) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def on_focus(self) -> None:
+        self._repaint()
+
+    def on_blur(self) -> None:
+        self._repaint()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._style_of.clear()
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            for place in self._places:
+                if place.x <= event.x < place.x + place.width + GAP:
+                    self.sort_by(place.column.key)
+            return
+        index = self._top + event.y - 1
+        if index < self.feed.total:
+            if index == self._cursor and event.chain > 1:
+                self.open()
+            self._go(index)
+
+    def on_mouse_scroll_down(self) -> None:
+        self.move(3)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.move(-3)
+
+    # What changes
+
+    def _marked(self) -> None:
+        self.post_message(self.Marked(self, self.marks))
+        self._repaint()
+
+    def _go(self, index: int) -> None:
+        """Puts the cursor on `index` and brings it on the screen."""
+        self._settled = True
+        self._cursor = max(0, min(index, self.feed.total - 1))
+        self._keep_in_sight()
+        self._look()
+        self._repaint()
+
+    def _keep_in_sight(self) -> None:
+        highest = max(0, self.feed.total - self.page_rows)
+        top = min(self._top, self._cursor)
+        top = max(top, self._cursor - self.page_rows + 1)
+        self._top = max(0, min(top, highest))
+        self.feed.need(self._top, self._top + self.page_rows - 1)
+
+    def _look(self) -> None:
+        """Tells when another row is under the cursor."""
+        row = self.cursor_row
+        if row is None and self.feed.total:
+            return
+        row_id = None if row is None else row.id
+        if row_id != self._cursor_id:
+            self._cursor_id = row_id
+            self.post_message(self.Moved(self, row))
+
+    def _changed(self, change: Change) -> None:
+        if change.whole:
+            self._follow_row()
+            self._keep_in_sight()
+            self._look()
+        if change.whole or change.stale or change.trouble:
+            self._repaint(header=True)
+        else:
+            self._repaint(change.rows)
+
+    def _follow_row(self) -> None:
+        """The cursor goes where its row went, and the view with it, so that it stays where the eye is."""
+        asked_anew, self._turn = self._turn != self.feed.turn, self.feed.turn
+        if not self._settled:
+            self._cursor = self._top = 0
+            return
+        index = None if self._cursor_id is None else self.feed.index_of(self._cursor_id)
+        if index is not None:
+            self._top = max(0, self._top + index - self._cursor)
+            self._cursor = index
+        elif asked_anew:
+            self._cursor = self._top = 0
+        else:
+            self._cursor = max(0, min(self._cursor, self.feed.total - 1))
+
+    def _tick(self) -> None:
+        """A second has passed: what tells an age is told again."""
+        self._repaint()
+
+    # What is painted
+
+    def _lay_out(self) -> None:
+        self._keep_in_sight()
+        self._arrange()
+        self.refresh()
+        self._mind_the_clock()
+
+    def _arrange(self) -> None:
+        """Puts every line together for the size there is."""
+        self._drawn = self.size
+        shown = self._columns[:1] + self._columns[1 + self._pan :]
+        self._places = lay_out(shown, max(0, self.size.width - 2), GUTTER)
+        self._header = self._header_cells()
+        self._lines = [self._line(y) for y in range(1, self.size.height)]
+        self._cuts.clear()
+
+    def _header_cells(self) -> tuple[Cell, ...]:
+        marker = "v^" if self.ascii_only else "▾▴"
+        cells = [Cell(" " * GUTTER)]
+        for column, _, width in self._places:
+            title = column.title
+            if column.sort is not None and self.feed.sort.lstrip("-") == column.sort:
+                arrow = marker[0 if self.feed.sort.startswith("-") else 1]
+                title = f"{title}{arrow}" if len(title) < width else title[: width - 1] + arrow
+            cells.append(Cell(fit(title, width, column.align)))
+        cells.append(Cell(" "))
+        return tuple(cells)
+
+    def _line(self, y: int) -> _Line:
+        """The line at `y` of the widget as it should stand now."""
+        index = self._top + y - 1
+        row = self.feed.row_at(index) if index < self.feed.total else None
+        bar = self._bar(y)
+        mode = STALE if self.feed.stale else 0
+        if index >= self.feed.total or (row is None and not self.feed.loaded):
+            return _Line(None, (bar,), mode)
+        at_cursor = index == self._cursor
+        mode |= CURSOR if at_cursor else 0
+        pointer = (">" if self.ascii_only else "▸") if at_cursor else " "
+        if row is None:
+            return _Line("", (Cell(f"{pointer}  "), Cell("…" if not self.ascii_only else "...", Tone.DIM), bar), mode)
+        marked = row.id in self._marks
+        mode |= MARKED if marked else 0
+        ellipsis = "~" if self.ascii_only else "…"
+        cells = [Cell(f"{pointer}{('*' if self.ascii_only else '•') if marked else ' '} ")]
+        for column, _, width in self._places:
+            text, tone = column.cell(row)
+            cells.append(Cell(fit(text, width, column.align, ellipsis=ellipsis), tone))
+        cells.append(bar)
+        return _Line(row.id, tuple(cells), mode)
+
+    def _bar(self, y: int) -> Cell:
+        """What the scroll bar shows at line `y`: a thumb where the view is, nothing where all rows fit."""
+        rows, total = self.page_rows, self.feed.total
+        if total <= rows:
+            return Cell(" ", Tone.RULE)
+        size = max(1, rows * rows // total)
+        first = (rows - size) * self._top // max(1, total - rows)
+        inside = first <= y - 1 < first + size
+        if self.ascii_only:
+            return Cell("#" if inside else " ", Tone.RULE)
+        return Cell("┃" if inside else " ", Tone.RULE)
+
+    def _repaint(self, rows: frozenset[int] | None = None, *, header: bool = False) -> None:
+        """Compares what should stand with what was painted, and refreshes what differs: in `rows`, or everywhere."""
+        if self._drawn != self.size:
+            return
+        if header and (cells := self._header_cells()) != self._header:
+            self._header = cells
+            self.refresh(Region(0, 0, self.size.width, 1))
+        ys = range(1, self.size.height) if rows is None else [index - self._top + 1 for index in rows]
+        regions: list[Region] = []
+        for y in ys:
+            if 1 <= y < self.size.height:
+                was, now = self._lines[y - 1], self._line(y)
+                if was != now:
+                    self._lines[y - 1] = now
+                    regions.extend(self._difference(y, was, now))
+        if self._is_message_shown():
+            regions = [self.size.region]
+        if regions:
+            self.refresh(*regions)
+        self._mind_the_clock()
+
+    def _is_message_shown(self) -> bool:
+        return not self.feed.total
+
+    def _difference(self, y: int, was: _Line, now: _Line) -> list[Region]:
+        """The regions of line `y` that are not as they were; neighbours are put together."""
+        width = self.size.width
+        cuts = self._cuts.setdefault(y, set())
+        if was.mode != now.mode or len(was.cells) != len(now.cells) or len(now.cells) != len(self._places) + 2:
+            if was.mode == now.mode and was.cells[:-1] == now.cells[:-1]:
+                cuts.add(width - 1)
+                return [Region(width - 1, y, 1, 1)]
+            return [Region(0, y, width, 1)]
+        regions: list[Region] = []
+        for place, (old, new) in enumerate(zip(was.cells, now.cells, strict=True)):
+            if old != new:
+                x, wide = self._extent(place)
+                cuts |= {x, x + wide}
+                regions.append(Region(x, y, wide, 1))
+        return regions
+
+    def _extent(self, place: int) -> tuple[int, int]:
+        """First character and width of a line's cell: gutter, columns, scroll bar."""
+        if place == 0:
+            return 0, GUTTER
+        if place > len(self._places):
+            return self.size.width - 1, 1
+        _, x, width = self._places[place - 1]
+        return x, width
+
+    def _mind_the_clock(self) -> None:
+        """Ticks only while a row is on the screen whose text changes with the clock."""
+        if self._ticker is None:
+            return
+        rows = (self.feed.row_at(self._top + y) for y in range(self.page_rows))
+        minds = [place.column.ticks for place in self._places if place.column.ticks is not None]
+        if not self.feed.stale and any(row is not None and any(tick(row) for tick in minds) for row in rows):
+            self._ticker.resume()
+        else:
+            self._ticker.pause()
+
+    def render_line(self, y: int) -> Strip:
+        if self._drawn != self.size:
+            self._arrange()
+        if y == 0:
+            return self._strip(_Line(None, self._header, HEADER), ())
+        if y > len(self._lines):
+            return Strip.blank(self.size.width, self.rich_style)
+        if self._is_message_shown():
+            return self._message(y)
+        line = self._lines[y - 1]
+        return self._strip(line, self._cuts.pop(y, ()))
+
+    def _message(self, y: int) -> Strip:
+        """What is said in place of rows: why there are none."""
+        trouble = self.feed.trouble
+        said = trouble.message if trouble is not None else self._empty if self.feed.loaded else ""
+        lines = said.splitlines()
+        text = lines[y - 2] if 2 <= y < len(lines) + 2 else ""
+        tone = Tone.DIM if trouble is None else Tone.WANTS
+        return Strip([Segment(fit(" " * GUTTER + text, self.size.width), self._style(tone, 0))])
+
+    def _strip(self, line: _Line, cuts: Collection[int]) -> Strip:
+        """A line as segments: neighbours that look the same are one, save where a cut asks for two."""
+        plain = self._style(Tone.TEXT, line.mode)
+        segments: list[Segment] = []
+        text, look, x = "", plain, 0
+        for start, wide, cell in self._spread(line.cells):
+            style = self._style(cell.tone, line.mode) if cell.text.strip() else plain
+            if start > x:
+                if look is not plain or x in cuts:
+                    segments.append(Segment(text, look))
+                    text, look = "", plain
+                text += " " * (start - x)
+            if style is not look or start in cuts:
+                segments.append(Segment(text, look))
+                text, look = "", style
+            text += cell.text
+            x = start + wide
+        segments.append(Segment(text, look))
+        return Strip([segment for segment in segments if segment.text], self.size.width)
+
+    def _spread(self, cells: Sequence[Cell]) -> Iterator[tuple[int, int, Cell]]:
+        """Each cell with its first character and its width; the last one is the scroll bar."""
+        for place, cell in enumerate(cells[:-1]):
+            if len(cells) == len(self._places) + 2:
+                yield (*self._extent(place), cell)
+            else:
+                yield 0 if place == 0 else GUTTER, len(cell.text), cell
+        yield self.size.width - 1, 1, cells[-1]
+
+    def _style(self, tone: Tone, mode: int) -> Style:
+        """How text of that tone looks in a line of that mode."""
+        if mode & STALE:
+            tone = Tone.DIM
+        if mode & CURSOR and not self.has_focus:
+            mode |= AWAY
+        known = self._style_of.get((tone, mode))
+        if known is None:
+            known = self._style_of[tone, mode] = self._mix(tone, mode)
+        return known
+
+    def _mix(self, tone: Tone, mode: int) -> Style:
+        names = [] if tone is Tone.TEXT else [f"ledger--{tone}"]
+        names += ["ledger--header"] if mode & HEADER else []
+        names += ["ledger--marked"] if mode & MARKED else []
+        if mode & CURSOR:
+            names.append("ledger--cursor-away" if mode & AWAY else "ledger--cursor")
+        style = self.rich_style
+        for name in names:
+            style += self.get_component_rich_style(name, partial=True)
+        return style
