@@ -142,7 +142,7 @@ def events(*, follow: bool, since: int | None, limit: int, as_json: bool) -> Non
         if begin is None:
             begin = max(0, client.get("/v1/queue")["seq"] - limit)
         seen = begin
-        for event in client.get("/v1/events", since=begin, limit=limit):
+        for event in client.get("/v1/events", since=begin, limit=limit)["rows"]:
             _print_event(event, as_json=as_json)
             seen = event["seq"]
         if not follow:
