@@ -1,0 +1,62 @@
+"""Runs of text with a tone each, and how they become a line of the terminal."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+
+from console.formats import PLAIN, Tone
+from console.themes import Palette
+
+
+class Run(NamedTuple):
+    """A piece of a line and how loud it is."""
+
+    text: str
+    tone: Tone = Tone.TEXT
+    bold: bool = False
+
+
+Runs = Sequence[Run]
+
+
+def width_of(runs: Iterable[Run]) -> int:
+    """Cells of the terminal."""
+    return sum(len(run.text) if run.text.isascii() else cell_len(run.text) for run in runs)
+
+
+def cut(runs: Runs, width: int) -> list[Run]:
+    """The runs in `width` cells at most, the end cut."""
+    kept: list[Run] = []
+    left = width
+    for run in runs:
+        wide = width_of((run,))
+        if wide <= left:
+            kept.append(run)
+            left -= wide
+            continue
+        if left > 1:
+            kept.append(run._replace(text=set_cell_size(run.text, left - 1) + "…"))
+        break
+    return kept
+
+
+def spread(left: Runs, right: Runs, width: int, filler: Run) -> list[Run]:
+    """`left` and `right` at the ends of a line of `width` cells, `filler` (one cell) between; `left` gives way."""
+    right = cut(right, width)
+    room = width - width_of(right)
+    left = cut(left, room)
+    return [*left, filler._replace(text=filler.text * (room - width_of(left))), *right]
+
+
+def segments(runs: Runs, palette: Palette, *, ascii_only: bool) -> list[Segment]:
+    """The runs as Textual paints them; in ASCII every glyph of ours has its stand-in."""
+    return [
+        Segment(
+            run.text.translate(PLAIN) if ascii_only else run.text,
+            palette.bold(run.tone) if run.bold else palette.tone(run.tone),
+        )
+        for run in runs
+        if run.text
+    ]
