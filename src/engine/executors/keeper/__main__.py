@@ -1,0 +1,44 @@
+"""`python -I -S -X utf8 __main__.py start HOME` starts the keeper of a home in a session of its own.
+
+Returns 0 once it answers, 1 when another one holds the home. The first stage makes the keeper-to-be the one that
+orphans of its attempts are handed to (`PR_SET_CHILD_SUBREAPER`, which outlives exec), then runs the second stage in
+its place: what the first one imported for that is gone again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_SET_CHILD_SUBREAPER = 36
+_SOURCE = os.path.abspath(__file__ + "/../../../..")
+
+
+def _start(home: str) -> None:
+    ready, tell = os.pipe()
+    if os.fork():
+        os.close(tell)
+        os._exit(0 if os.read(ready, 1) else 1)
+    import ctypes
+
+    os.setsid()
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.set_inheritable(tell, True)
+    # The cookie of a task that shopfloor itself runs in stays, so that it ends with that task.
+    kept = {name: os.environ[name] for name in os.environ if name.startswith(("LD_", "SHOPFLOOR_"))}
+    arguments = [sys.executable, "-I", "-S", "-X", "utf8", os.path.abspath(__file__), "serve", home, str(tell)]
+    os.execve(sys.executable, arguments, kept)
+
+
+def _serve(home: str, tell: int) -> None:
+    sys.path.append(_SOURCE)
+    from engine.executors.keeper.serve import keep
+
+    keep(home, tell)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "start":
+        _start(sys.argv[2])
+    else:
+        _serve(sys.argv[2], int(sys.argv[3]))

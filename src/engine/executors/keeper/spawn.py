@@ -1,0 +1,78 @@
+"""Starting a command: resolved against its own PATH, in a session of its own, with nothing inherited."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY
+
+
+class RefusedError(Exception):
+    """The command can't be started; the message is for the person who submitted it."""
+
+
+def ignored_signals() -> list[int]:
+    """The signals this process ignores, by Python's doing or its parent's: a task gets their default back."""
+    return [each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN]
+
+
+def spawn(
+    command: Sequence[str], environment: Mapping[str, str], cwd: str, output: str, defaults: Sequence[int]
+) -> int:
+    """Start it and return its pid. Leaves this process in `cwd`. Its stdin is this process's own, /dev/null."""
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise RefusedError(f"its working folder can't be used: {os.strerror(error.errno or 0)}") from error
+    try:
+        return os.posix_spawn(
+            _program(command[0], environment),
+            command,
+            environment,
+            file_actions=((os.POSIX_SPAWN_OPEN, 1, output, _APPEND, 0o600), (os.POSIX_SPAWN_DUP2, 1, 2)),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=defaults,
+        )
+    except OSError as error:
+        raise RefusedError(_reason(command[0], output, error)) from error
+    except (ValueError, TypeError) as error:
+        raise RefusedError(f"its command or environment can't be passed to a process: {error}") from error
+
+
+def _program(name: str, environment: Mapping[str, str]) -> str:
+    if "/" in name:
+        return name
+    not_allowed = False
+    for folder in environment.get("PATH", _DEFAULT_PATH).split(":"):
+        path = f"{folder}/{name}" if folder else name
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+        not_allowed = not_allowed or os.path.isfile(path)
+    if not_allowed:
+        raise RefusedError(f"{name!r} is found on its PATH but can't be executed: Permission denied")
+    raise RefusedError(f"no command {name!r} on its PATH")
+
+
+def _reason(name: str, output: str, error: OSError) -> str:
+    why = os.strerror(error.errno or 0)
+    if not os.access(os.path.dirname(output), os.W_OK):
+        return "its output file can't be written"
+    if error.errno == errno.ENOENT and os.path.exists(name):
+        return f"the interpreter that {name!r} names in its first line does not exist"
+    if error.errno == errno.ENOENT:
+        return f"no command {name!r}"
+    if error.errno == errno.ENOEXEC:
+        return f"{name!r} is not a program this machine can run; a script needs a #! line"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EISDIR}:
+        return f"{name!r} can't be executed: {why}"
+    if error.errno == errno.E2BIG:
+        return "its arguments and environment together are longer than the machine allows"
+    return f"the machine could not start a process: {why}"
