@@ -27,13 +27,17 @@ class ExperimentView(View):
 
 
 class SnapshotView(View):
-    """A content-addressed copy of a folder: `id` is the SHA-256 over its sorted paths, modes and contents."""
+    """A content-addressed copy of a folder: `id` is the SHA-256 over its sorted paths, modes and contents.
+
+    `notes` say what was left out when it was stored, and why.
+    """
 
     id: str
     experiment: str | None
     files: int
     bytes: int
     created_at: datetime
+    notes: list[str] = Field(default_factory=list)
 
 
 class StoreSnapshot(Request):

@@ -1,0 +1,75 @@
+"""Blocking work in threads that ends promptly when whoever waits for it is cancelled."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The work was told to stop and has cleaned up after itself."""
+
+
+class Stop:
+    """Set when the work is no longer wanted. Work in a thread calls `check` between two bounded steps."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._calls: list[Callable[[], object]] = []
+
+    def check(self) -> None:
+        """Raise `Stopped` when the work is no longer wanted."""
+        if self._event.is_set():
+            raise Stopped
+
+    def wait(self, seconds: float) -> None:
+        """Pause, but no longer than the work is wanted."""
+        if self._event.wait(seconds):
+            raise Stopped
+
+    def on_set(self, call: Callable[[], object]) -> None:
+        """Have `call` run once when the work is no longer wanted; at once when that is so already."""
+        with self._lock:
+            if not self._event.is_set():
+                self._calls.append(call)
+                return
+        call()
+
+    def set(self) -> None:
+        with self._lock:
+            self._event.set()
+            calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+
+
+class Background:
+    """A few threads of our own, so that a slow disk or network never starves the engine's other threads."""
+
+    def __init__(self, threads: int = 4) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="materials")
+
+    async def run(self, work: Callable[[Stop], T]) -> T:
+        """Run `work` in a thread. When the caller is cancelled, the work is stopped and waited for first."""
+        stop = Stop()
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work, stop)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()
+            raise
+
+    def submit(self, work: Callable[[], object]) -> None:
+        """Have `work`, which reports its own failures, done without waiting for it."""
+        self._pool.submit(work)
+
+    def close(self) -> None:
+        """Wait for what still runs, and let no more begin."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
