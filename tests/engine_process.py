@@ -144,7 +144,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
 def _works_for(process: psutil.Process, home: Path) -> bool:
     try:
         return (
-            process.environ().get("SHOPFLOOR_HOME") == str(home)
+            any(str(home) in value for name, value in process.environ().items() if name.startswith("SHOPFLOOR_"))
             or any(str(home) in word for word in process.cmdline())
             or Path(process.cwd()).is_relative_to(home)
         )
