@@ -52,6 +52,8 @@ class Backend(Protocol):
     driver_error: type[Exception]
     begin_write: str
     newest_event: str
+    command_text: str
+    """SQL that reads a task's `command` (a JSON list) as one line of text."""
 
     def prepare(self) -> None:
         """Check what is there, create or migrate it. Raises a `StoreError` and changes nothing if it is not sound."""

@@ -15,7 +15,7 @@ from engine.store.errors import (
     StoreError,
 )
 from engine.store.migrations import HEAD, REVISIONS
-from engine.store.sqlite_functions import register_functions
+from engine.store.regex import register_functions
 
 _MAGIC = b"SQLite format 3\x00"
 _THOROUGH_UP_TO = 64 << 20
@@ -24,10 +24,19 @@ _READER_CACHE_KB = 4_096
 _STATEMENTS = 256
 
 
+# A list without an escaped character is text once its quotes are gone, which costs a third of reading it as JSON.
+_COMMAND_TEXT = r"""
+CASE WHEN instr(command, '\') = 0
+     THEN replace(replace(substr(command, 3, length(command) - 4), '", "', ' '), '","', ' ')
+     ELSE (SELECT group_concat(value, ' ') FROM json_each(command)) END
+"""
+
+
 class SqliteBackend:
     name = "sqlite"
     driver_error: type[Exception] = sqlite3.Error
     begin_write = "BEGIN IMMEDIATE"
+    command_text = _COMMAND_TEXT
     newest_event = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
