@@ -1,7 +1,7 @@
 """What stands between a task and its first instruction: its code, its data, its command line."""
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -12,18 +12,16 @@ from engine.materials.datasets import Datasets
 from engine.materials.entry import entry_command, split_args
 from engine.materials.errors import InvalidInput, MaterialError, UnknownSnapshot, reason
 from engine.materials.mounts import Mounts, check_specs, environment_name, mount_inside, mount_target
+from engine.materials.records import Records
 from engine.materials.snapshots import Snapshots
 from engine.materials.sources import Terms, parse
 from engine.protocol.tasks import DatasetSpec, SubmitTask
 from engine.settings import Home, Settings
+from engine.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-NewestSnapshot = Callable[[str], Awaitable[str | None]]
-"""The id of the newest snapshot of the experiment with that name."""
-Keep = Callable[[str, int, Collected], Awaitable[None]]
-"""Have what an attempt left written down in the store, in place of what was written down for it before."""
 
 
 class Task(Protocol):
@@ -59,10 +57,9 @@ class Materials:
     At submit `resolve`, before the start `prepare`, after the end `collect` and always `release`.
     """
 
-    def __init__(self, home: Home, settings: Settings, newest_snapshot: NewestSnapshot, keep: Keep) -> None:
+    def __init__(self, home: Home, settings: Settings, writer: Writer) -> None:
         self._home = home
-        self._newest_snapshot = newest_snapshot
-        self._keep = keep
+        self._records = Records(writer)
         self._background = Background()
         self.snapshots = Snapshots(home.snapshots, home=home.root)
         terms = Terms(
@@ -113,7 +110,7 @@ class Materials:
             parse(spec.source, f"dataset_specs.{number}.source")
         snapshot_id = request.snapshot_id
         if snapshot_id is None and request.command is None:
-            snapshot_id = await self._newest_snapshot(request.job_name)
+            snapshot_id = await self._records.newest_snapshot(request.job_name)
             if snapshot_id is None:
                 raise InvalidInput(
                     "command",
@@ -232,7 +229,7 @@ class Materials:
         """Write down what the attempt left in its `out` folder; the files stay there. May be called again."""
         out = self._home.attempt(task.id, attempt) / "out"
         collected = await self._background.run(lambda stop: collect(out, stop))
-        await self._keep(task.id, attempt, collected)
+        await self._records.keep(task.id, attempt, collected)
         return collected
 
     def release(self, task_id: str, attempt: int) -> None:
