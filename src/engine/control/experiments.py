@@ -14,7 +14,7 @@ from engine.materials.trees import remove, size_words
 from engine.protocol.states import ErrorCode
 from engine.protocol.work import CreateExperiment, ExperimentView, SnapshotView, StoreSnapshot
 from engine.store.errors import Conflict
-from engine.store.experiment_writes import add_to_experiment, experiment_named, insert_experiment, insert_snapshot
+from engine.store.experiment_writes import insert_experiment, insert_snapshot
 from engine.store.writer import Transaction, Writer
 
 ARCHIVE_BYTES = 2 << 30
@@ -34,7 +34,7 @@ class Experiments:
         experiment_id = _new_id()
 
         def insert(tx: Transaction) -> float:
-            insert_experiment(tx, experiment_id, request.name, request.description)
+            insert_experiment(tx, experiment_id, request.name, request.description, user)
             return tx.now
 
         try:
@@ -100,16 +100,10 @@ class Experiments:
         await self._materials.run(append)
 
     async def _note(self, stored: Stored, experiment: str | None, user: str) -> SnapshotView:
-        new_id = _new_id()
+        named = (experiment, _new_id()) if experiment is not None else None
 
         def insert(tx: Transaction) -> float:
-            insert_snapshot(tx, stored.id, stored.files, stored.bytes)
-            if experiment is not None:
-                found = experiment_named(tx, experiment)
-                if found is None:
-                    insert_experiment(tx, new_id, experiment, None)
-                add_to_experiment(tx, found or new_id, stored.id)
-            return tx.now
+            return insert_snapshot(tx, stored.id, files=stored.files, size=stored.bytes, experiment=named, user=user)
 
         created_at = await self._writer.run(insert)
         return SnapshotView(

@@ -10,7 +10,7 @@ from engine.materials.background import Stop
 from engine.materials.errors import MaterialError, reason
 from engine.materials.trees import read_file
 
-MAX_FILES = 100_000
+MAX_FILES = 10_000
 
 
 @dataclass(frozen=True, slots=True)

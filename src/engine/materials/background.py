@@ -66,10 +66,6 @@ class Background:
                 future.exception()
             raise
 
-    def submit(self, work: Callable[[], object]) -> None:
-        """Have `work`, which reports its own failures, done without waiting for it."""
-        self._pool.submit(work)
-
     def close(self) -> None:
         """Wait for what still runs, and let no more begin."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -3,7 +3,6 @@
 import posixpath
 import shlex
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 
 from engine.materials.errors import InvalidInput
@@ -25,7 +24,7 @@ def split_args(args: str | None) -> list[str]:
         raise InvalidInput("args", f"can't be split into words: {str(error).lower()}", args) from error
 
 
-def entry_command(tree: Path, manifest: Manifest, args: Sequence[str]) -> list[str]:
+def entry_command(tree: Path, manifest: Manifest) -> list[str]:
     """The command line of a snapshot's entry script, to be run in a copy of the snapshot.
 
     The script is `entry` of `shopfloor.toml`, else `train.py`. A `.py` file runs with the `python3` on PATH
@@ -43,7 +42,7 @@ def entry_command(tree: Path, manifest: Manifest, args: Sequence[str]) -> list[s
         raise InvalidInput(
             FIELD, f"the entry script {script!r} can't be run: it is not executable and ends in neither .py nor .sh"
         )
-    return [*(interpreter or ()), f"./{script}" if interpreter is None or script.startswith("-") else script, *args]
+    return [*(interpreter or ()), f"./{script}" if interpreter is None or script.startswith("-") else script]
 
 
 def _configured(tree: Path, manifest: Manifest) -> str | None:

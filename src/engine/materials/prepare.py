@@ -1,7 +1,7 @@
 """What stands between a task and its first instruction: its code, its data, its command line."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -12,33 +12,45 @@ from engine.materials.datasets import Datasets
 from engine.materials.entry import entry_command, split_args
 from engine.materials.errors import InvalidInput, MaterialError, UnknownSnapshot, reason
 from engine.materials.mounts import Mounts, check_specs, environment_name, mount_inside, mount_target
-from engine.materials.records import Records
 from engine.materials.snapshots import Snapshots
 from engine.materials.sources import Terms, parse
 from engine.protocol.tasks import DatasetSpec, SubmitTask
 from engine.settings import Home, Settings
-from engine.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
+NewestSnapshot = Callable[[str], Awaitable[str | None]]
+"""The id of the newest snapshot of the experiment with that name."""
+
+
 class Task(Protocol):
-    """What the materials read of a task: the fields of its row, `dataset_specs` as they were resolved."""
+    """What the materials read of a task: the fields of its row, as `Resolved` had them."""
 
     @property
     def id(self) -> str: ...
     @property
     def command(self) -> Sequence[str] | None: ...
     @property
-    def args(self) -> str | None: ...
-    @property
     def cwd(self) -> str | None: ...
     @property
     def snapshot_id(self) -> str | None: ...
     @property
     def dataset_specs(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a request comes to at the moment it is submitted; the record keeps these and nothing later changes them.
+
+    `command` is whole: `args` are in it. `dataset_specs` also describe what was asked for by name alone.
+    """
+
+    command: Sequence[str]
+    snapshot_id: str | None
+    dataset_specs: Sequence[DatasetSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +69,9 @@ class Materials:
     At submit `resolve`, before the start `prepare`, after the end `collect` and always `release`.
     """
 
-    def __init__(self, home: Home, settings: Settings, writer: Writer) -> None:
+    def __init__(self, home: Home, settings: Settings, newest_snapshot: NewestSnapshot) -> None:
         self._home = home
-        self._records = Records(writer)
+        self._newest_snapshot = newest_snapshot
         self._background = Background()
         self.snapshots = Snapshots(home.snapshots, home=home.root)
         terms = Terms(
@@ -98,19 +110,15 @@ class Materials:
             or request.dataset_specs
         )
 
-    async def resolve(self, request: SubmitTask) -> SubmitTask:
-        """Check what the task will run on which data, and pin it: nothing that is stored later changes it.
-
-        The answer names the snapshot, and describes in `dataset_specs` what was asked for by name alone. Raises
-        `InvalidInput` naming the field that can't be used.
-        """
-        split_args(request.args)
+    async def resolve(self, request: SubmitTask) -> Resolved:
+        """Check what the task will run on which data, and pin it. Raises `InvalidInput` naming the field."""
+        args = split_args(request.args)
         check_specs(request.dataset_specs)
         for number, spec in enumerate(request.dataset_specs):
             parse(spec.source, f"dataset_specs.{number}.source")
         snapshot_id = request.snapshot_id
         if snapshot_id is None and request.command is None:
-            snapshot_id = await self._records.newest_snapshot(request.job_name)
+            snapshot_id = await self._newest_snapshot(request.job_name)
             if snapshot_id is None:
                 raise InvalidInput(
                     "command",
@@ -118,17 +126,19 @@ class Materials:
                     f"job_name ({request.job_name})",
                 )
         if snapshot_id is None and not request.datasets:
-            return request
-        return await self._background.run(lambda _: self._resolve(request, snapshot_id))
+            return Resolved([*(request.command or ()), *args], None, request.dataset_specs)
+        return await self._background.run(lambda _: self._resolve(request, snapshot_id, args))
 
-    def _resolve(self, request: SubmitTask, snapshot_id: str | None) -> SubmitTask:
+    def _resolve(self, request: SubmitTask, snapshot_id: str | None, args: Sequence[str]) -> Resolved:
         specs = [*request.dataset_specs, *self._named(request)]
         check_specs(specs)
+        command = list(request.command or ())
         if snapshot_id is not None:
-            self._check_snapshot(request, snapshot_id)
-        return request.model_copy(update={"snapshot_id": snapshot_id, "dataset_specs": specs})
+            command = self._in_snapshot(request, snapshot_id)
+        return Resolved([*command, *args], snapshot_id, specs)
 
-    def _check_snapshot(self, request: SubmitTask, snapshot_id: str) -> None:
+    def _in_snapshot(self, request: SubmitTask, snapshot_id: str) -> list[str]:
+        """The command without its `args`, to be run in a copy of the snapshot."""
         if request.cwd is not None and request.cwd.startswith("/"):
             raise InvalidInput(
                 "cwd", "with a snapshot the task runs in a copy of it: give a folder inside it, or none", request.cwd
@@ -137,8 +147,9 @@ class Materials:
             manifest = self.snapshots.manifest(snapshot_id)
         except UnknownSnapshot as error:
             raise InvalidInput("snapshot_id", str(error), snapshot_id) from error
-        if request.command is None:
-            entry_command(self.snapshots.tree(snapshot_id), manifest, [])
+        if request.command is not None:
+            return list(request.command)
+        return entry_command(self.snapshots.tree(snapshot_id), manifest)
 
     def _named(self, request: SubmitTask) -> list[DatasetSpec]:
         """The datasets asked for by name alone, each pinned to the content that it has now."""
@@ -161,7 +172,7 @@ class Materials:
     @staticmethod
     def needs_preparation(task: Task) -> bool:
         """Whether `prepare` has anything to do. What has no need of it starts at once."""
-        return task.command is None or task.snapshot_id is not None or bool(task.dataset_specs or task.args)
+        return task.snapshot_id is not None or bool(task.dataset_specs)
 
     async def prepare(self, task: Task, attempt: int) -> Prepared:
         """Lay out the working folder, fetch and mount the datasets.
@@ -176,20 +187,10 @@ class Materials:
             contents = [await self._datasets.ensure(spec.name, spec.source, spec.sha256) for spec in specs]
             user = _user(task.id, attempt)
             environment = await self._background.run(lambda _: self._mount(user, cwd, work, specs, contents))
-            command = await self._background.run(lambda _: self._command(task))
         except BaseException:
-            self.release(task.id, attempt)
+            await self.release(task.id, attempt)
             raise
-        return Prepared(cwd, command, environment)
-
-    def _command(self, task: Task) -> list[str]:
-        """The command line: `command`, else the snapshot's entry script, and `args` after it."""
-        args = split_args(task.args)
-        if task.command is not None:
-            return [*task.command, *args]
-        if task.snapshot_id is None:
-            raise MaterialError("nothing to run: the task has neither a command nor a snapshot")
-        return entry_command(self.snapshots.tree(task.snapshot_id), self.snapshots.manifest(task.snapshot_id), args)
+        return Prepared(cwd, list(task.command or ()), environment)
 
     def _working_folder(self, task: Task, work: Path, stop: Stop) -> Path:
         if task.snapshot_id is None and task.cwd is not None and task.cwd.startswith("/"):
@@ -225,25 +226,18 @@ class Materials:
             environment[environment_name(spec.name)] = str(here)
         return environment
 
-    async def collect(self, task: Task, attempt: int) -> Collected:
-        """Write down what the attempt left in its `out` folder; the files stay there. May be called again."""
-        out = self._home.attempt(task.id, attempt) / "out"
-        collected = await self._background.run(lambda stop: collect(out, stop))
-        await self._records.keep(task.id, attempt, collected)
-        return collected
+    async def collect(self, task_id: str, attempt: int) -> Collected:
+        """What the attempt left in its `out` folder. The files stay there; may be called again."""
+        out = self._home.attempt(task_id, attempt) / "out"
+        return await self._background.run(lambda stop: collect(out, stop))
 
-    def release(self, task_id: str, attempt: int) -> None:
-        """The attempt is over: what was mounted for it outside of its folder goes, unless others use it.
-
-        Returns at once; for an attempt that has no such mount, which is nearly all of them, it does nothing.
-        """
+    async def release(self, task_id: str, attempt: int) -> None:
+        """The attempt is over: what was mounted for it outside of its folder goes, unless others use it."""
         user = _user(task_id, attempt)
-        if self._mounts.in_use_by(user):
-            self._background.submit(lambda: self._release(user))
-
-    def _release(self, user: str) -> None:
+        if not self._mounts.in_use_by(user):
+            return
         try:
-            self._mounts.release(user)
+            await self._background.run(lambda _: self._mounts.release(user))
         except MaterialError as error:
             log.warning("the mounts of %s could not be given up: %s", user, error)
 
