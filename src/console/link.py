@@ -23,6 +23,7 @@ from typing import Any, Self
 from console.client import Client, Endpoint, EngineGone, Refused
 from console.listener import Listener
 from console.news import Box, LinkState, News
+from console.tail import Tail
 
 Wake = Callable[[], None]
 
@@ -185,6 +186,12 @@ class Link:
     ) -> None:
         """A command. It is sent once: when the engine is gone meanwhile, the answer says so."""
         self._commands.send(_Request(method, path, query or {}, body, done))
+
+    def tail(self, task_id: str, *, attempt: int, offset: int, heard: Callable[[], None]) -> Tail:
+        """Follows what a task prints, from byte `offset` on. `heard` is called when there is something to take."""
+        tail = Tail(self._find, task_id, attempt=attempt, offset=offset, ring=partial(self._inbox.put, heard))
+        tail.start()
+        return tail
 
     def follow(
         self,

@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from console.client import Client, Endpoint, EngineGone, Refused
 from console.news import Box, LinkState
+from console.sockets import address_of, open_socket
 
 if TYPE_CHECKING:
     from websockets.client import ClientProtocol
@@ -24,7 +25,6 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 LOOK_EVERY_S = 0.2
 """While there is no engine: how often `engine.json` is looked at, so that a new one is met at once."""
 
-CONNECT_S = 10.0
 BIGGEST_MESSAGE = 1 << 24
 
 
@@ -95,7 +95,7 @@ class Listener(threading.Thread):
             # Another store than the one we knew: there is nothing to replay from where we stood.
             self._box.read_again()
             self._seq = newest
-        with _open(endpoint) as sock:
+        with open_socket(endpoint) as sock:
             protocol = _handshake(sock, endpoint, self._seq)
             self._was_live, self._lost = True, None
             self._turn(LinkState("live", time.time(), "", str(status.get("version", ""))))
@@ -169,24 +169,11 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def _open(endpoint: Endpoint) -> socket.socket:
-    if endpoint.socket is not None:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(CONNECT_S)
-        sock.connect(str(endpoint.socket))
-        return sock
-    address = urlsplit(endpoint.url or "")
-    secure = address.scheme == "https"
-    place = (address.hostname or "", address.port or (443 if secure else 80))
-    sock = socket.create_connection(place, timeout=CONNECT_S)
-    return ssl.create_default_context().wrap_socket(sock, server_hostname=address.hostname) if secure else sock
-
-
 def _handshake(sock: socket.socket, endpoint: Endpoint, since: int) -> "ClientProtocol":
     from websockets.client import ClientProtocol
     from websockets.uri import parse_uri
 
-    base = urlsplit("http://localhost" if endpoint.socket is not None else endpoint.url or "")
+    base = address_of(endpoint)
     scheme = "wss" if base.scheme == "https" else "ws"
     uri = parse_uri(f"{scheme}://{base.netloc}{base.path.rstrip('/')}/ws?{urlencode({'since': since})}")
     protocol = ClientProtocol(uri, max_size=BIGGEST_MESSAGE)

@@ -15,7 +15,7 @@ from typing import Any
 
 from console.detail import Detail
 from console.feed import Feed
-from console.link import Answer, Link
+from console.link import Answer, Done, Link
 from console.news import LinkState, News
 from console.rows import (
     ApprovalRow,
@@ -31,6 +31,7 @@ from console.rows import (
     UnreadableRow,
     build,
 )
+from console.tail import Tail
 
 EVENTS_HELD = 1_000
 FACTS_EVERY_S = 0.25
@@ -112,6 +113,14 @@ class Mirror:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._link.get(path, query, partial(_resolve, future))
         return future
+
+    def tail(self, task_id: str, *, attempt: int, offset: int, heard: Callable[[], None]) -> Tail:
+        """Follows what a task prints from byte `offset` on; to be closed by whoever asked for it."""
+        return self._link.tail(task_id, attempt=attempt, offset=offset, heard=heard)
+
+    def read(self, path: str, query: Mapping[str, object], done: Done) -> None:
+        """Like `get`, with a callback."""
+        self._link.get(path, query, done)
 
     def detail(self, task_id: str) -> Detail:
         """A task with its attempts, artifacts and events, kept current until it is closed."""
