@@ -41,7 +41,7 @@ class EngineProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self.log = home / "engine-stderr.log"
 
-    def start(self) -> None:
+    def start(self, *, until_ready: bool = True) -> None:
         """Start the engine; returns when it is ready. Raises `AssertionError` with its last words when it is not."""
         assert self.process is None, "this engine runs already"
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,7 +56,8 @@ class EngineProcess:
                 stderr=log,
                 start_new_session=True,
             )
-            self._wait_until_ready(watch, self.process)
+            if until_ready:
+                self._wait_until_ready(watch, self.process)
 
     def _wait_until_ready(self, watch: Inotify, process: subprocess.Popen[bytes]) -> None:
         ended = os.pidfd_open(process.pid)

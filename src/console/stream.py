@@ -5,7 +5,7 @@ The screen has a link of its own (`link.py`), which never blocks and reconnects 
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -18,7 +18,9 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 
 
-def messages(endpoint: Endpoint, since: int | None = None, topics: str | None = None) -> Iterator[dict[str, Any]]:
+def messages(
+    endpoint: Endpoint, since: int | None = None, topics: str | None = None
+) -> Generator[dict[str, Any], None, None]:
     """What `/ws` says, from after `since` on (default: from now), without its pings.
 
     The first item is `{"type": "open"}`: from there on nothing that happens is missed. Raises `EngineGone`
