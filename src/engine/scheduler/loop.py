@@ -1,0 +1,403 @@
+"""The scheduler: decides on the event loop, writes in one transaction a cycle, then starts what was claimed.
+
+One cycle is in flight at a time. It holds all that was reported since the last one and the claims that this makes
+room for, so that the end of one attempt and the claim of the next share one commit. The store decides: a claim that
+lost to an operator's command is undone, and a cycle that could not be written is written again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from random import Random
+from typing import Any, Literal, TypeVar
+
+from engine.executors.base import AttemptKey, Executor, Report
+from engine.protocol.states import TaskState
+from engine.protocol.tasks import TaskChange
+from engine.scheduler import recovery
+from engine.scheduler.alarm import Alarm, CallLater
+from engine.scheduler.attempts import Attempts, News
+from engine.scheduler.board import Board, Pause
+from engine.scheduler.capacity import Ask, Capacity
+from engine.scheduler.commands import Cancelled, Commands
+from engine.scheduler.cycle import Cycle, Written
+from engine.scheduler.dependents import Dependents
+from engine.scheduler.entries import Queued, entry_of
+from engine.scheduler.explain import explain
+from engine.scheduler.launching import Launcher, Materials
+from engine.scheduler.outcomes import Judge
+from engine.scheduler.ready import Entry, ReadyQueue
+from engine.scheduler.refusals import Refused
+from engine.scheduler.reservation import Reservation
+from engine.scheduler.submission import NewTask, insert
+from engine.scheduler.transitions import order_key
+from engine.settings import Home, Settings
+from engine.store.writer import Transaction, Writer
+
+WRITE_AGAIN_S = 1.0
+"""After a cycle that could not be written (disk full, database locked)."""
+LOOK_AGAIN_S = 5.0
+"""While the disk is nearly full and something waits for room on it."""
+DISK_LOOKS_S = 1.0
+"""How old a look at the free space may be."""
+
+T = TypeVar("T")
+Views = list[dict[str, Any]]
+
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Moves tasks. `worker_id` is what leases carry; `executors` are by name; times are `clock`'s, since the epoch."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        capacity: Capacity,
+        executors: Mapping[str, Executor],
+        materials: Materials,
+        *,
+        settings: Settings,
+        home: Home,
+        worker_id: str,
+        clock: Callable[[], float] = time.time,
+        random: Random | None = None,
+        call_later: CallLater | None = None,
+        free_mb: Callable[[], int] | None = None,
+    ) -> None:
+        self.worker_id = worker_id
+        self.executors = dict(executors)
+        self._writer = writer
+        self._settings = settings
+        self._materials = materials
+        self._clock = clock
+        self._free_mb = free_mb or (lambda: shutil.disk_usage(home.root).free >> 20)
+        self._ageing_s = settings.ageing_s
+        self._dependents = Dependents(self._ageing_s)
+        ready = ReadyQueue(executors, Reservation(settings.reserve_after_s))
+        self.board = Board(capacity, ready, self._dependents)
+        self._launcher = Launcher(home, bool(capacity.machine.gpu_ids), os.environ)
+        self._attempts = Attempts(
+            self.board,
+            self.executors,
+            materials,
+            launcher=self._launcher,
+            judge=Judge(settings, random or Random()),  # noqa: S311 - it spreads retries
+            grace_s=settings.cancel_grace_s,
+            clock=clock,
+            changed=self.wake,
+        )
+        self._commands = Commands(self._dependents, self._ageing_s, capacity.why_never)
+        self._alarm = Alarm(
+            clock, call_later or (lambda *args: asyncio.get_running_loop().call_later(*args)), self.wake
+        )
+        self._writing: Cycle | None = None
+        self._write_again_at: float | None = None
+        self._reload = False
+        self._looked_at = 0.0
+        self._started = False
+        self._flush = False
+        self._settled = asyncio.Event()
+
+    async def start(self) -> None:
+        """Take over what the store and the executors hold, then begin to schedule."""
+        found = await self._writer.run(self._read)
+        recovery.fill(self.board, found, self._ageing_s)
+        expected: defaultdict[str, list[AttemptKey]] = defaultdict(list)
+        for live in found.live:
+            expected[live.executor].append(live.key)
+        await self._materials.open([live.key for live in found.live])
+        known: set[AttemptKey] = set()
+        for name, executor in self.executors.items():
+            await executor.open(partial(self._reported, name))
+            known |= await executor.adopt(expected[name])
+        for live in found.live:
+            if live.ended is None:
+                self._attempts.resume(live, known=live.key in known)
+        self._started = True
+        self.wake()
+
+    async def stop(self, mode: Literal["leave", "drain"] = "leave") -> None:
+        """Start nothing further. `drain` waits for what runs, up to `drain_s`; then what runs is left running."""
+        self.board.stopping = True
+        if mode == "drain":
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drained(), self._settings.drain_s)
+        self.board.leaving = True
+        await self._attempts.stop()
+        self._flush = True
+        self.wake()
+        while self._writing is not None:
+            await self._turn()
+        self._started = False
+        self._alarm.stop()
+        for executor in self.executors.values():
+            await executor.close()
+
+    def wake(self) -> None:
+        """Look at everything that may be due, and write and start what can be."""
+        if not self._started:
+            return
+        now = self._clock()
+        self._attempts.tick(now)
+        self.board.ready.ripen(now)
+        if self._write_again_at is not None and self._write_again_at <= now:
+            self._write_again_at = None
+        if self._writing is None and self._write_again_at is None:
+            cycle, news = self._compose(now)
+            if cycle:
+                self._hand_in(cycle, news, None)
+        self._arm()
+
+    async def submit(self, tasks: Sequence[NewTask]) -> Views:
+        """Write new tasks, all or none; each as `TaskView` shows it. Raises `Refused`, `StoreError`.
+
+        When no cycle is in flight their claims go into the same transaction.
+        """
+        future: asyncio.Future[Views] = asyncio.get_running_loop().create_future()
+        now = self._clock()
+        plain = not any(task.request.after for task in tasks)
+        if plain and self._started and self._writing is None and self._write_again_at is None:
+            for task in tasks:
+                self.board.ready.add(self._entry(task))
+            cycle, news = self._compose(now, tasks)
+            self._hand_in(cycle, news, future)
+        else:
+            work = partial(insert, tasks=tasks, dependents=self._dependents, ageing_s=self._ageing_s)
+            self._writer.submit(work, partial(self._inserted, tasks, future))
+        return await future
+
+    def place(self) -> int:
+        """The place of the next new task among all tasks."""
+        self.board.newest += 1
+        return self.board.newest
+
+    async def cancel(self, task_ids: Sequence[str], by: str) -> dict[str, Refused | None]:
+        """Cancel tasks in one transaction: each done (None) or refused.
+
+        What has not started is cancelled when this returns. What is live is being ended and can only end as
+        cancelled.
+        """
+        future: asyncio.Future[dict[str, Refused | None]] = asyncio.get_running_loop().create_future()
+
+        def done(results: dict[str, Cancelled | Refused] | None, error: BaseException | None) -> None:
+            for task_id, result in (results or {}).items():
+                if isinstance(result, Cancelled):
+                    self.board.ready.remove(task_id)
+                    if result.live:
+                        self._attempts.cancel(task_id, result.by)
+            self.wake()
+            _answer(future, {i: r if isinstance(r, Refused) else None for i, r in (results or {}).items()}, error)
+
+        self._writer.submit(lambda tx: _each(task_ids, lambda i: self._commands.cancel(tx, i, by)), done)
+        return await future
+
+    async def retry(self, task_ids: Sequence[str], change: TaskChange | None = None) -> dict[str, Refused | None]:
+        """Queue tasks that have ended for another attempt, in one transaction: each done (None) or refused."""
+        future: asyncio.Future[dict[str, Refused | None]] = asyncio.get_running_loop().create_future()
+
+        def done(results: dict[str, list[Queued] | Refused] | None, error: BaseException | None) -> None:
+            for result in (results or {}).values():
+                if not isinstance(result, Refused):
+                    self._enqueue(result)
+            self.wake()
+            _answer(future, {i: r if isinstance(r, Refused) else None for i, r in (results or {}).items()}, error)
+
+        self._writer.submit(lambda tx: _each(task_ids, lambda i: self._commands.retry(tx, i, change)), done)
+        return await future
+
+    async def change(self, task_id: str, change: TaskChange) -> None:
+        """Change a task that has not started. Raises `Refused`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(queued: Queued | None, error: BaseException | None) -> None:
+            # One that is not in the ready queue is being claimed: that claim loses and reads the task again.
+            if queued is not None and self.board.ready.remove(task_id) is not None:
+                self._enqueue([queued])
+            self.wake()
+            _answer(future, None, error)
+
+        self._writer.submit(lambda tx: self._commands.change(tx, task_id, change), done)
+        await future
+
+    async def pause(self, reason: str | None, by: str | None) -> None:
+        """Start nothing further until `resume`, also after a restart. What runs goes on."""
+
+        def work(tx: Transaction) -> Pause:
+            pause = Pause(by, tx.now, reason)
+            recovery.write_state(tx, recovery.PAUSE, pause._asdict())
+            tx.event("queue.paused", "queue", {"by": by, "reason": reason})
+            return pause
+
+        self.board.pause = await self._writer.run(work)
+
+    async def resume(self, by: str | None) -> None:
+        def work(tx: Transaction) -> None:
+            recovery.write_state(tx, recovery.PAUSE, None)
+            tx.event("queue.resumed", "queue", {"by": by})
+
+        await self._writer.run(work)
+        self.board.pause = None
+        self.wake()
+
+    async def limit_group(self, name: str, limit: int | None, by: str | None) -> None:
+        """Let at most `limit` tasks of a group be live at once; None lifts the limit. Kept over restarts."""
+
+        def work(tx: Transaction) -> dict[str, int]:
+            limits = recovery.read_limits(tx)
+            limits.pop(name, None)
+            if limit is not None:
+                limits[name] = limit
+            recovery.write_state(tx, recovery.GROUPS, limits)
+            tx.event("queue.limited", name, {"limit": limit, "by": by})
+            return limits
+
+        self.board.groups.set_limits(await self._writer.run(work))
+        self.wake()
+
+    def explain(self, task_id: str) -> str | None:
+        """Why a queued task waits; None for one that does not."""
+        return explain(self.board, task_id, self._clock())
+
+    def _read(self, tx: Transaction) -> recovery.Found:
+        self._dependents.load(tx)
+        return recovery.read(tx)
+
+    def _reported(self, executor: str, reports: Sequence[Report]) -> None:
+        for report in reports:
+            self._attempts.report(executor, report)
+        self.wake()
+
+    def _compose(self, now: float, new: Sequence[NewTask] = ()) -> tuple[Cycle, News]:
+        news = self._attempts.take(now, all_of_it=self._flush)
+        board = self.board
+        picks = board.ready.pick(board.capacity, board.groups, now) if self._may_start(now) else []
+        cycle = Cycle(self.worker_id, self._ageing_s, self._dependents, new, *news, picks=picks, reload=self._reload)
+        return cycle, news
+
+    def _hand_in(self, cycle: Cycle, news: News, future: asyncio.Future[Views] | None) -> None:
+        self._writing = cycle
+        self._writer.submit(cycle.write, partial(self._written, cycle, news, future))
+        # While the commit is on its way to the disk.
+        for pick in cycle.picks:
+            self._launcher.make_folders(AttemptKey(pick.entry.id, pick.entry.attempt + 1))
+
+    def _written(
+        self,
+        cycle: Cycle,
+        news: News,
+        future: asyncio.Future[Views] | None,
+        written: Written | None,
+        error: BaseException | None,
+    ) -> None:
+        self._writing = None
+        if written is None:
+            self._undo(cycle, news, error)
+        else:
+            self._write_again_at = None
+            self._reload = False
+            self._attempts.written(news)
+            self._enqueue(written.queued)
+            for missed in written.missed:
+                self._give_back(missed.pick.entry)
+                if missed.queued is not None:
+                    self._enqueue([missed.queued])
+            self._attempts.claimed(written.claimed)
+        self.wake()
+        self._settled.set()
+        if future is not None:
+            _answer(future, written.views if written is not None else [], error)
+
+    def _undo(self, cycle: Cycle, news: News, error: BaseException | None) -> None:
+        log.error("%d claims and %d ends were not written: %s", len(cycle.picks), len(news.finished), error)
+        self._reload = True
+        self._attempts.put_back(news)
+        for pick in cycle.picks:
+            self._give_back(pick.entry)
+            self.board.ready.add(pick.entry)
+        for task in cycle.new:
+            self.board.ready.remove(task.id)
+        # New tasks may be what could not be written: the rest is tried once more at once.
+        self._write_again_at = self._clock() + (0.0 if cycle.new else WRITE_AGAIN_S)
+
+    def _give_back(self, entry: Entry) -> None:
+        self.board.capacity.release(entry.id)
+        self.board.groups.leave(entry.lane.group)
+        self.board.ready.reservation.ended(entry.id)
+
+    def _inserted(
+        self, tasks: Sequence[NewTask], future: asyncio.Future[Views], views: Views | None, error: BaseException | None
+    ) -> None:
+        for task, view in zip(tasks, views or (), strict=False):
+            if view["state"] == TaskState.QUEUED:
+                self.board.ready.add(self._entry(task))
+        self.wake()
+        _answer(future, views or [], error)
+
+    def _enqueue(self, queued: Sequence[Queued]) -> None:
+        for task in queued:
+            self.board.ready.add(entry_of(task, self.board.ready, self._ageing_s), task.not_before)
+
+    def _entry(self, task: NewTask) -> Entry:
+        request = task.request
+        lane = self.board.ready.lane(Ask(request.cpu, request.memory_gb, request.gpu), request.group, request.executor)
+        return Entry(order_key(task.at, request.priority, self._ageing_s), task.seq, task.id, 0, lane)
+
+    def _may_start(self, now: float) -> bool:
+        board = self.board
+        if board.stopping or board.pause is not None or not len(board.ready):
+            return False
+        if now - self._looked_at >= DISK_LOOKS_S:
+            self._looked_at = now
+            free = self._free_mb()
+            low = free < self._settings.disk_reserve_mb
+            if low != (board.disk_free_mb is not None):
+                log.warning("the disk is nearly full: nothing is started" if low else "there is room on the disk again")
+            board.disk_free_mb = free if low else None
+        return board.disk_free_mb is None
+
+    def _arm(self) -> None:
+        """Set the alarm to what is to come. What is due already waits for the cycle in flight, whose end wakes us."""
+        board = self.board
+        due = [self._attempts.next_deadline(), board.ready.next_due()]
+        if self._write_again_at is not None:
+            due.append(self._write_again_at)
+        elif self._writing is None:
+            due.append(self._attempts.flush_at)
+            if board.disk_free_mb is not None and len(board.ready) and not board.stopping:
+                due.append(self._clock() + LOOK_AGAIN_S)
+        self._alarm.set(min((at for at in due if at is not None), default=None))
+
+    async def _drained(self) -> None:
+        while self.board.live or self._writing is not None:
+            await self._turn()
+
+    async def _turn(self) -> None:
+        self._settled.clear()
+        await self._settled.wait()
+
+
+def _each(task_ids: Sequence[str], do: Callable[[str], T]) -> dict[str, T | Refused]:
+    """Do it for each task; a refusal is one task's own and found before anything was written for it."""
+    results: dict[str, T | Refused] = {}
+    for task_id in dict.fromkeys(task_ids):
+        try:
+            results[task_id] = do(task_id)
+        except Refused as refused:
+            results[task_id] = refused
+    return results
+
+
+def _answer(future: asyncio.Future[T], result: T, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
