@@ -21,7 +21,7 @@ class Cell(NamedTuple):
     tone: Tone = Tone.TEXT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column(Generic[RowT]):
     """`text` says what to show of a row, as a `Cell` or as a string in the column's own `tone`.
 
