@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from engine.executors.keeper.frames import PROTOCOL, BadFrameError, Unpacker, pack
 from engine.settings import Home
@@ -34,20 +36,19 @@ class KeeperLink(asyncio.Protocol):
         self._lost = lost
         self._unpacker = Unpacker()
         self._transport: asyncio.WriteTransport | None = None
-        self._over = False
+        self.over = False
         self.welcome: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-        self.say([("hello", PROTOCOL, "")])
+        self._transport = cast("asyncio.WriteTransport", transport)
+        self.say([("hello", PROTOCOL)])
 
     def data_received(self, data: bytes) -> None:
         try:
             messages = self._unpacker.feed(data)
         except BadFrameError:
-            self.hang_up()
-            self._gone()
+            if self._transport is not None:
+                self._transport.abort()
             return
         if messages and messages[0][0] == "welcome" and not self.welcome.done():
             self.welcome.set_result(messages.pop(0))
@@ -55,23 +56,20 @@ class KeeperLink(asyncio.Protocol):
             self._heard(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._gone()
+        if not self.welcome.done():
+            self.welcome.cancel()
+        elif not self.over:
+            self.over = True
+            self._lost()
 
     def say(self, messages: Sequence[Message]) -> None:
         if self._transport is not None:
             self._transport.write(pack(messages))
 
     def hang_up(self) -> None:
-        self._over = True
+        self.over = True
         if self._transport is not None:
             self._transport.close()
-
-    def _gone(self) -> None:
-        if not self.welcome.done():
-            self.welcome.cancel()
-        if not self._over:
-            self._over = True
-            self._lost()
 
 
 async def connect(home: Home, heard: Callable[[list[Message]], None], lost: Callable[[], None]) -> KeeperLink:
@@ -99,7 +97,7 @@ async def _knock(home: Home, heard: Callable[[list[Message]], None], lost: Calla
     loop = asyncio.get_running_loop()
     _, link = await loop.create_unix_connection(lambda: KeeperLink(heard, lost), sock=connection)
     try:
-        _, protocol, _, _ = await link.welcome
+        _, protocol, version, _ = await link.welcome
     except asyncio.CancelledError:
         return None
     if protocol != PROTOCOL:
@@ -108,7 +106,19 @@ async def _knock(home: Home, heard: Callable[[list[Message]], None], lost: Calla
             f"the keeper that runs speaks protocol {protocol}, this engine {PROTOCOL}: "
             "let the engine it belongs to finish its tasks, then start this one"
         )
+    if version != _version():
+        # It goes as soon as nothing is left to keep; the next one is then of our version.
+        link.say([("retire",)])
     return link
+
+
+@functools.cache
+def _version() -> str:
+    """A fingerprint of the keeper's source: after an upgrade, the one that runs is not the one we would start."""
+    digest = 0
+    for file in sorted(_SCRIPT.parent.glob("*.py")):
+        digest = zlib.crc32(file.read_bytes(), digest)
+    return f"{digest:08x}"
 
 
 def _dial(path: Path) -> socket.socket | None:
@@ -129,7 +139,7 @@ def _dial(path: Path) -> socket.socket | None:
 
 def _start(home: Home) -> None:
     home.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [sys.executable, "-I", "-S", "-X", "utf8", str(_SCRIPT), "start", str(home.root.resolve())]
+    command = [sys.executable, "-I", "-S", "-X", "utf8", str(_SCRIPT), "start", str(home.root.resolve()), _version()]
     try:
         # Returns 1 when another keeper came first: the next knock finds that one.
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=_START_S, check=False)

@@ -7,7 +7,10 @@ started the keeper. A process that the kernel kills for memory shows as ended by
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,9 @@ from engine.settings import Home
 
 if TYPE_CHECKING:
     from engine.executors.keeper.frames import Message
+    from engine.executors.keeper.journal import Outcome
+
+_log = logging.getLogger(__name__)
 
 _LAUNCHES_A_FRAME = 64
 _FORGET_AFTER_S = 0.05
@@ -41,6 +47,17 @@ class _Track:
         self.pid = 0
         self.pidfd = -1
 
+    def hold(self) -> None:
+        """Keep hold of its process while no keeper watches it, so that how it ends can be told."""
+        if self.started and not self.ended and self.pidfd < 0:
+            with contextlib.suppress(OSError):
+                self.pidfd = os.pidfd_open(self.pid)
+
+    def let_go(self) -> None:
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
 
 class ProcessExecutor:
     """Runs attempts through the keeper of a home; the engine may die and come back, and so may the keeper."""
@@ -55,17 +72,19 @@ class ProcessExecutor:
         self._forgotten: list[str] = []
         self._forget_timer: asyncio.TimerHandle | None = None
         self._adopted: asyncio.Future[list[str]] | None = None
+        self._adopting: frozenset[str] = frozenset()
         self._mending: asyncio.Task[None] | None = None
         self._closed = False
 
     async def open(self, on_reports: OnReports) -> None:
         """Connect to the keeper, starting it when none answers. Raises `KeeperError`."""
         self._on_reports = on_reports
-        self._link = await connect(self._home, self._heard, self._lost)
+        await self._connect()
 
     async def adopt(self, expected: Sequence[AttemptKey]) -> set[AttemptKey]:
         fresh = {_word(key): _Track(key, None) for key in expected}
         self._tracks = {**fresh, **self._tracks}
+        self._adopting = frozenset(fresh)
         while True:
             try:
                 known = await self._ask_for(list(self._tracks))
@@ -73,9 +92,10 @@ class ProcessExecutor:
             except ConnectionError:
                 if self._mending is not None:
                     await asyncio.shield(self._mending)
+        self._adopting = frozenset()
         for word in fresh.keys() - known:
             self._tracks.pop(word, None)
-        return {key for word, key in ((_word(key), key) for key in expected) if word in known}
+        return {track.key for word, track in fresh.items() if word in known}
 
     def launch(self, launches: Sequence[Launch]) -> None:
         fresh = []
@@ -115,6 +135,8 @@ class ProcessExecutor:
         if self._link is not None:
             self._link.hang_up()
             self._link = None
+        for track in self._tracks.values():
+            track.let_go()
 
     # -- the link
 
@@ -129,6 +151,11 @@ class ProcessExecutor:
             self._forget_timer = None
         if messages:
             self._link.say(messages)
+
+    async def _connect(self) -> None:
+        self._link = None
+        while self._link is None or self._link.over:
+            self._link = await connect(self._home, self._heard, self._lost)
 
     async def _ask_for(self, words: list[str]) -> set[str]:
         """Which of these the keeper knows; their reports follow. Raises ConnectionError when the link breaks."""
@@ -154,7 +181,7 @@ class ProcessExecutor:
                 track.pid = message[2]
                 reports.append(Started(track.key, message[2], message[3]))
             elif word == "ended":
-                reports.append(_ended(track, *message[2:]))
+                reports.append(_ended(track, message[2:]))
         if reports and self._on_reports is not None:
             self._on_reports(reports)
 
@@ -165,9 +192,7 @@ class ProcessExecutor:
         if self._closed:
             return
         for track in self._tracks.values():
-            if track.started and not track.ended:
-                # Until a new keeper watches it, we hold it: its end can be told if it comes in between.
-                track.pidfd = _held(track.pid)
+            track.hold()
         if self._mending is None or self._mending.done():
             self._mending = asyncio.get_running_loop().create_task(self._mend())
 
@@ -175,27 +200,31 @@ class ProcessExecutor:
         """Bring the keeper back and tell it what it has to know."""
         while not self._closed:
             try:
-                self._link = await connect(self._home, self._heard, self._lost)
+                await self._connect()
                 known = await self._ask_for(list(self._tracks))
-            except (KeeperError, ConnectionError):
+            except ConnectionError:
+                continue
+            except KeeperError as error:
+                _log.error("no task can be started or watched: %s", error)
                 await asyncio.sleep(_MEND_PAUSE_S)
                 continue
             self._tell_again(known)
-            return
+            if self._link is not None:
+                return
 
     def _tell_again(self, known: set[str]) -> None:
         reports: list[Report] = []
-        at = asyncio.get_running_loop().time()
+        now = time.time()
         for word, track in list(self._tracks.items()):
-            if track.ended:
+            if track.ended or (word in self._adopting and word not in known):
                 continue
             if word in known:
                 if track.grace_s is not None:
                     self._say([("cancel", word, track.grace_s)])
             elif track.started or track.launch is None:
-                reports.append(_ended(track, at, None, None, RECORD_GONE, None))
+                reports.append(_ended(track, (now, None, None, RECORD_GONE, None)))
             elif track.grace_s is not None:
-                reports.append(_ended(track, at, None, None, NOT_STARTED, None))
+                reports.append(_ended(track, (now, None, None, NOT_STARTED, None)))
             else:
                 self._say([_launch_message(word, track.launch)])
         if reports and self._on_reports is not None:
@@ -217,22 +246,12 @@ def _launch_message(word: str, launch: Launch) -> Message:
     )
 
 
-def _ended(
-    track: _Track, at: float, code: int | None, signal: int | None, lost: str | None, refused: str | None
-) -> Ended:
+def _ended(track: _Track, outcome: Outcome) -> Ended:
+    at, code, signal, lost, refused = outcome
     track.ended = True
     track.launch = None
-    if track.pidfd >= 0:
-        if lost is not None and (how := processes.how_it_ended(track.pidfd, track.pid, -1)):
-            code, signal = how
-            lost = None
-        os.close(track.pidfd)
-        track.pidfd = -1
+    if lost is not None and track.pidfd >= 0 and (how := processes.how_it_ended(track.pidfd, track.pid, -1)):
+        code, signal = how
+        lost = None
+    track.let_go()
     return Ended(track.key, at, code, signal, lost, refused)
-
-
-def _held(pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return -1

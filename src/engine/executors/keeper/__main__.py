@@ -1,8 +1,8 @@
-"""`python -I -S -X utf8 __main__.py start HOME` starts the keeper of a home in a session of its own.
+"""`python -I -S -X utf8 __main__.py start HOME VERSION` starts the keeper of a home in a session of its own.
 
-Returns 0 once it answers, 1 when another one holds the home. The first stage makes the keeper-to-be the one that
-orphans of its attempts are handed to (`PR_SET_CHILD_SUBREAPER`, which outlives exec), then runs the second stage in
-its place: what the first one imported for that is gone again.
+Returns 0 once it answers, 1 when another one holds the home. VERSION is handed back to each engine that says hello.
+The first stage makes the keeper-to-be the one that orphans of its attempts are handed to (`PR_SET_CHILD_SUBREAPER`,
+which outlives exec), then runs the second stage in its place: what the first one imported for that is gone again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SET_CHILD_SUBREAPER = 36
 _SOURCE = os.path.abspath(__file__ + "/../../../..")
 
 
-def _start(home: str) -> None:
+def _start(home: str, version: str) -> None:
     ready, tell = os.pipe()
     if os.fork():
         os.close(tell)
@@ -26,19 +26,19 @@ def _start(home: str) -> None:
     os.set_inheritable(tell, True)
     # The cookie of a task that shopfloor itself runs in stays, so that it ends with that task.
     kept = {name: os.environ[name] for name in os.environ if name.startswith(("LD_", "SHOPFLOOR_"))}
-    arguments = [sys.executable, "-I", "-S", "-X", "utf8", os.path.abspath(__file__), "serve", home, str(tell)]
-    os.execve(sys.executable, arguments, kept)
+    arguments = [sys.executable, "-I", "-S", "-X", "utf8", os.path.abspath(__file__), "serve", home, version, str(tell)]
+    os.execve(sys.executable, arguments, kept)  # noqa: S606 - there is no shell to be had here
 
 
-def _serve(home: str, tell: int) -> None:
+def _serve(home: str, version: str, tell: int) -> None:
     sys.path.append(_SOURCE)
     from engine.executors.keeper.serve import keep
 
-    keep(home, tell)
+    keep(home, version, tell)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "start":
-        _start(sys.argv[2])
+        _start(sys.argv[2], sys.argv[3])
     else:
-        _serve(sys.argv[2], int(sys.argv[3]))
+        _serve(sys.argv[2], sys.argv[3], int(sys.argv[4]))

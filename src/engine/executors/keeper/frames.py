@@ -1,7 +1,7 @@
 """What travels between engine and keeper: a length of 4 bytes (little endian), then a marshalled list of messages.
 
 A message is a tuple that starts with its word. From the engine:
-`("hello", protocol, version)`, `("adopt", keys)`, `("launch", key, command, environment, cwd, output)`,
+`("hello", protocol)`, `("adopt", keys)`, `("launch", key, command, environment, cwd, output)`,
 `("cancel", key, grace_s)`, `("forget", keys)`, `("retire",)`. From the keeper:
 `("welcome", protocol, version, pid)`, `("adopted", keys)`, `("started", key, pid, at)`,
 `("ended", key, at, exit_code, signal, lost, refused)`.

@@ -8,6 +8,7 @@ kind, value), `E` all of it ended (the same), `F` forgotten (key).
 
 from __future__ import annotations
 
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -69,7 +70,7 @@ def start(attempt: Attempt) -> bytes:
 
 
 def end(attempt: Attempt, *, whole: bool) -> bytes:
-    """The line for an outcome: `E` when nothing of the attempt is left, `M` when only its main process is known gone."""
+    """The line for an outcome: `E` when nothing of the attempt is left, `M` when its main process is gone."""
     if attempt.outcome is None:
         raise ValueError(f"{attempt.key} has not ended")
     at, code, signal, lost, refused = attempt.outcome
@@ -89,7 +90,10 @@ def forget(key: str) -> bytes:
 
 
 def read(data: bytes) -> dict[str, Attempt]:
-    """The attempts that were not forgotten. A last line without its end, and any line that makes no sense, counts as not written."""
+    """The attempts that were not forgotten.
+
+    A last line without its end, and any line that makes no sense, counts as not written.
+    """
     attempts: dict[str, Attempt] = {}
     for line in data[: data.rfind(b"\n") + 1].split(b"\n"):
         fields = line.decode("utf-8", "surrogateescape").split("\t")
@@ -190,7 +194,7 @@ class Journal:
             written = os.write(self._fd, data)
             if written < len(data):
                 os.ftruncate(self._fd, self._size)
-                return OSError(28, "No space left on device")
+                return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             return error
         self._size += written
@@ -209,11 +213,13 @@ class Journal:
         data = b"".join(map(_lines, attempts))
         fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
-            if os.write(fd, data) < len(data):
-                raise OSError(28, "No space left on device")
-            os.replace(fresh, self._path)  # noqa: PTH105 - pathlib would double the keeper's memory for imports
+            whole = os.write(fd, data) == len(data)
+            if whole:
+                os.replace(fresh, self._path)
         except OSError:
-            # The old one is whole and goes on; the next time may find more room.
+            whole = False
+        if not whole:
+            # The old one is complete and goes on; the next time may find more room.
             os.close(fd)
             return
         os.close(self._fd)

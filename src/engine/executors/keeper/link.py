@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+NEVER = float("inf")
 _PIECE = 256 * 1024
 
 
 class Link:
-    """One peer. What is said goes out with the next `send`, all of it in one frame."""
+    """One peer. What is said goes out with the next `send`, all of it in one frame.
 
-    __slots__ = ("_out", "_said", "_socket", "_unpacker", "stuck")
+    `due` is the monotonic time by which to send: 0 is at once, `NEVER` is nothing to send.
+    """
+
+    __slots__ = ("_out", "_said", "_socket", "_unpacker", "due", "stuck")
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -27,6 +31,7 @@ class Link:
         self._unpacker = Unpacker()
         self._said: list[Sequence[Any]] = []
         self._out = bytearray()
+        self.due = NEVER
         self.stuck = False  # the socket was full: waiting until it takes more
 
     def fileno(self) -> int:
@@ -42,12 +47,9 @@ class Link:
             raise EOFError
         return self._unpacker.feed(data)
 
-    def say(self, message: Sequence[Any]) -> None:
+    def say(self, message: Sequence[Any], due: float = 0.0) -> None:
         self._said.append(message)
-
-    @property
-    def has_more(self) -> bool:
-        return bool(self._said or self._out)
+        self.due = min(self.due, due)
 
     def send(self) -> bool:
         """Send what the socket takes; True when that was all."""
@@ -57,8 +59,9 @@ class Link:
         try:
             sent = self._socket.send(self._out)
         except BlockingIOError:
-            return False
+            sent = 0
         del self._out[:sent]
+        self.due = 0.0 if self._out else NEVER
         return not self._out
 
     def close(self) -> None:

@@ -78,7 +78,7 @@ def everything() -> dict[int, Process]:
 
 
 def environment(pid: int) -> bytes:
-    """The environment that a process was started with, each entry followed by NUL; empty where it is not ours to read."""
+    """What a process was started with, each entry between two NULs; empty where it is not ours to read."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             return b"\0" + file.read()
@@ -105,7 +105,7 @@ def signal_to(process: Process, number: int) -> bool:
 
 
 def children_file() -> int:
-    """A descriptor from which the pids of this process's own children can be read again and again; -1 without kernel support."""
+    """A descriptor from which to read our own children's pids, again and again; -1 where the kernel has none."""
     try:
         return os.open("/proc/thread-self/children", os.O_RDONLY)
     except OSError:

@@ -12,7 +12,7 @@ from collections import deque
 
 from engine.executors.keeper import frames, journal, processes
 from engine.executors.keeper.journal import Attempt, Journal
-from engine.executors.keeper.link import Door, Link
+from engine.executors.keeper.link import NEVER, Door, Link
 from engine.executors.keeper.spawn import RefusedError, ignored_signals, spawn
 from engine.executors.keeper.stops import Stop
 from engine.executors.keeper.tree import ATTEMPT, KEEPER, Snapshot, cookie, home_tag
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from engine.executors.keeper.journal import Outcome
 
-VERSION = "1"
 IDLE_S = 10.0
 LEFTOVER_GRACE_S = 3.0
+STARTED_WITHIN_S = 0.003
+"""A start is told this late at most: those of tasks that end sooner travel, and are committed, with their end."""
 _RETRY_WRITE_S = 1.0
 _SPAWNS_A_ROUND = 4
 
@@ -38,7 +39,7 @@ NOT_STARTED = "cancelled before it started"
 UNKNOWN = "the keeper has no record of it"
 
 
-def keep(home: str, tell: int) -> None:
+def keep(home: str, version: str, tell: int) -> None:
     """Run until nothing needs keeping. `tell` is a pipe that gets a byte once the keeper answers."""
     os.closerange(3, tell)
     os.set_inheritable(tell, False)
@@ -49,7 +50,7 @@ def keep(home: str, tell: int) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit(1)
-    keeper = Keeper(home, lock)
+    keeper = Keeper(home, version, lock)
     keeper.recover()
     keeper.open_door()
     os.write(tell, b"1")
@@ -72,8 +73,9 @@ def _say(text: str) -> None:
 
 
 class Keeper:
-    def __init__(self, home: str, lock: int) -> None:
+    def __init__(self, home: str, version: str, lock: int) -> None:
         self.home = home
+        self._version = version
         self._lock = lock
         self._tag = home_tag(home)
         self._journal = Journal("keeper.journal")
@@ -113,18 +115,15 @@ class Keeper:
                 self._attend(fd)
             if self._stops:
                 self._press_on()
-            self._flush()
             if self._waiting:
                 self._spawn_some()
-                self._flush()
+            self._flush()
         self._leave()
 
     def _attend(self, fd: int) -> None:
         if fd == self._wake:
             os.read(fd, 4096)
             self._reap()
-            # What ended goes out before the next start, which takes its time.
-            self._flush()
         elif (link := self._links.get(fd)) is not None:
             self._read(link)
         elif (attempt := self._watched.get(fd)) is not None:
@@ -139,6 +138,7 @@ class Keeper:
             return 0
         now = time.monotonic()
         times = [stop.look_at for stop in self._stops.values()]
+        times += [link.due for link in self._links.values() if link.due < NEVER and not link.stuck]
         if self._journal.behind:
             times.append(now + _RETRY_WRITE_S)
         if not self._attempts and not self._links:
@@ -184,7 +184,7 @@ class Keeper:
         elif word == "adopt":
             self._adopt(link, message[1])
         elif word == "hello":
-            link.say(("welcome", frames.PROTOCOL, VERSION, os.getpid()))
+            link.say(("welcome", frames.PROTOCOL, self._version, os.getpid()))
         elif word == "retire":
             self._retiring = True
         else:
@@ -258,6 +258,8 @@ class Keeper:
     # -- starting
 
     def _spawn_some(self) -> None:
+        if any(link.due == 0.0 for link in self._links.values()):
+            self._flush()  # what ended goes out before the next start, which takes its time
         for _ in range(min(_SPAWNS_A_ROUND, len(self._waiting))):
             _, key, command, environment, cwd, _ = self._waiting.popleft()
             self._start(self._attempts[key], command, environment, cwd)
@@ -283,7 +285,7 @@ class Keeper:
         attempt.born_by = processes.tick()
         self._mains[attempt.pid] = attempt
         self._journal.add(journal.start(attempt))
-        self._tell(attempt, ("started", attempt.key, attempt.pid, attempt.started_at))
+        self._tell(attempt, ("started", attempt.key, attempt.pid, attempt.started_at), within_s=STARTED_WITHIN_S)
 
     # -- ending
 
@@ -327,7 +329,7 @@ class Keeper:
             return False
         known = {str(pid).encode() for pid in self._mains}
         known.add(str(attempt.pid).encode())
-        return any([self._is_of(int(pid), attempt) for pid in pids if pid not in known])
+        return any(self._is_of(int(pid), attempt) for pid in pids if pid not in known)
 
     def _is_of(self, pid: int, attempt: Attempt) -> bool:
         process = processes.look(pid)
@@ -373,10 +375,10 @@ class Keeper:
 
     # -- telling
 
-    def _tell(self, attempt: Attempt, message: Sequence[Any]) -> None:
+    def _tell(self, attempt: Attempt, message: Sequence[Any], within_s: float = 0.0) -> None:
         link = attempt.link
         if link is not None and link.fileno() in self._links:
-            link.say(message)
+            link.say(message, time.monotonic() + within_s if within_s else 0.0)
 
     def _tell_all(self, attempt: Attempt) -> None:
         if attempt.pid:
@@ -387,8 +389,9 @@ class Keeper:
     def _flush(self) -> None:
         self._journal.write()
         self._journal.compact(self._attempts.values(), len(self._attempts))
+        now = time.monotonic()
         for link in list(self._links.values()):
-            if not link.has_more:
+            if link.due > now:
                 continue
             try:
                 done = link.send()
@@ -422,7 +425,10 @@ class Keeper:
             _say(f"took over {len(self._attempts)} attempts, {len(self._watched)} of them running")
 
     def _find_started(self, attempt: Attempt) -> bool:
-        """An intent without a start: is there a process of it? An output file is there from before its first instruction."""
+        """An intent without a start: is there a process of it?
+
+        Its output file is there from before its first instruction on: without it, it never started.
+        """
         marked = self._fresh_snapshot().marked(attempt.key)
         leaders = [process for process in marked if process.session == process.pid]
         if marked:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_REASONS = {
+    errno.ENOEXEC: "{name!r} is not a program this machine can run; a script needs a #! line",
+    errno.EACCES: "{name!r} can't be executed: {why}",
+    errno.E2BIG: "its arguments and environment together are longer than the machine allows",
+    errno.EAGAIN: "the machine has no room for another process: {why}",
+    errno.ENOMEM: "the machine has no room for another process: {why}",
+}
+_FOUND_FOR_S, _FOUND_AT_MOST = 1.0, 64
+_found: dict[tuple[str, str], tuple[str, float]] = {}
+"""Where commands were found a moment ago: a long PATH costs more to search than all else in a start."""
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY
 
 
@@ -23,9 +34,7 @@ def ignored_signals() -> list[int]:
     return [each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN]
 
 
-def spawn(
-    command: Sequence[str], environment: Mapping[str, str], cwd: str, output: str, defaults: Sequence[int]
-) -> int:
+def spawn(command: list[str], environment: Mapping[str, str], cwd: str, output: str, defaults: Sequence[int]) -> int:
     """Start it and return its pid. Leaves this process in `cwd`. Its stdin is this process's own, /dev/null."""
     try:
         os.chdir(cwd)
@@ -50,29 +59,38 @@ def spawn(
 def _program(name: str, environment: Mapping[str, str]) -> str:
     if "/" in name:
         return name
-    not_allowed = False
-    for folder in environment.get("PATH", _DEFAULT_PATH).split(":"):
+    where = environment.get("PATH", _DEFAULT_PATH)
+    now = time.monotonic()
+    program, until = _found.get((name, where), ("", 0.0))
+    if now >= until:
+        program = _search(name, where)
+        if len(_found) >= _FOUND_AT_MOST:
+            _found.clear()
+        if program.startswith("/"):  # else it depends on the working folder
+            _found[name, where] = (program, now + _FOUND_FOR_S)
+    return program
+
+
+def _search(name: str, where: str) -> str:
+    forbidden = False
+    for folder in where.split(":"):
         path = f"{folder}/{name}" if folder else name
-        if os.access(path, os.X_OK) and not os.path.isdir(path):
-            return path
-        not_allowed = not_allowed or os.path.isfile(path)
-    if not_allowed:
-        raise RefusedError(f"{name!r} is found on its PATH but can't be executed: Permission denied")
+        if os.path.isfile(path):
+            if os.access(path, os.X_OK):
+                return path
+            forbidden = True
+    if forbidden:
+        raise RefusedError(f"{name!r} is on its PATH but can't be executed: {os.strerror(errno.EACCES)}")
     raise RefusedError(f"no command {name!r} on its PATH")
 
 
 def _reason(name: str, output: str, error: OSError) -> str:
-    why = os.strerror(error.errno or 0)
     if not os.access(os.path.dirname(output), os.W_OK):
         return "its output file can't be written"
-    if error.errno == errno.ENOENT and os.path.exists(name):
-        return f"the interpreter that {name!r} names in its first line does not exist"
     if error.errno == errno.ENOENT:
+        if os.path.exists(name):
+            return f"the interpreter that {name!r} names in its first line does not exist"
         return f"no command {name!r}"
-    if error.errno == errno.ENOEXEC:
-        return f"{name!r} is not a program this machine can run; a script needs a #! line"
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EISDIR}:
-        return f"{name!r} can't be executed: {why}"
-    if error.errno == errno.E2BIG:
-        return "its arguments and environment together are longer than the machine allows"
-    return f"the machine could not start a process: {why}"
+    return _REASONS.get(error.errno or 0, "{name!r} could not be started: {why}").format(
+        name=name, why=os.strerror(error.errno or 0)
+    )

@@ -40,7 +40,10 @@ class Stop:
         self.look_at = 0.0
 
     def press(self, snapshot: Callable[[], Snapshot]) -> bool:
-        """Take the next step; True when nothing of the attempt is left. One snapshot serves all that is ended at once."""
+        """Take the next step; True when nothing of the attempt is left.
+
+        One snapshot serves all that is ended at once.
+        """
         now = time.monotonic()
         self._members = [each for each in self._members if _lives(each)]
         if now >= self.deadline:
