@@ -6,7 +6,7 @@ from engine.protocol.errors import FieldError
 from engine.protocol.states import ErrorCode
 
 
-class Problem(Exception):  # noqa: N818 - an answer to a person, not a fault of ours
+class Problem(Exception):
     """A command that is refused: `code` for programs, `message` for people, `fields` for each bad input."""
 
     def __init__(self, code: ErrorCode, message: str, fields: Sequence[FieldError] = ()) -> None:

@@ -4,6 +4,7 @@ Tasks that ask for the same, in the same group and on the same executor, stand i
 does not fit, none behind it does. What a claim costs depends on the number of lanes, not of tasks.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -50,6 +51,7 @@ class ReadyQueue:
         self._lanes: dict[Lane, list[Entry]] = {}
         self._names: dict[Lane, Lane] = {}
         self._later: list[tuple[float, Entry]] = []
+        self._in_group: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -68,6 +70,10 @@ class ReadyQueue:
     def has_executor(self, name: str) -> bool:
         return name in self._executors
 
+    def queued_in(self) -> Counter[str]:
+        """How many tasks are queued in each group. To be read only."""
+        return self._in_group
+
     def lane(self, ask: Ask, group: str | None, executor: str) -> Lane:
         """The one object for a lane that is in use: 100,000 tasks of a lane share it."""
         lane = Lane(ask, group, executor)
@@ -75,7 +81,11 @@ class ReadyQueue:
 
     def add(self, entry: Entry, not_before: float | None = None) -> None:
         """Queue a task, from `not_before` on if that is given. One that is queued already is replaced."""
+        known = self._known.get(entry.id)
+        if known is not None:
+            self._count(known, -1)
         self._known[entry.id] = entry
+        self._count(entry, 1)
         if not_before is not None:
             heappush(self._later, (not_before, entry))
         else:
@@ -86,6 +96,7 @@ class ReadyQueue:
         touched = set()
         for entry in entries:
             self._known[entry.id] = entry
+            self._count(entry, 1)
             self._lanes.setdefault(entry.lane, []).append(entry)
             touched.add(entry.lane)
         for lane in touched:
@@ -94,7 +105,10 @@ class ReadyQueue:
     def remove(self, task_id: str) -> Entry | None:
         """Take a task out of the queue; None if it is not in it. Its place in the heap is swept up later."""
         self.reservation.drop(task_id)
-        return self._known.pop(task_id, None)
+        entry = self._known.pop(task_id, None)
+        if entry is not None:
+            self._count(entry, -1)
+        return entry
 
     def next_due(self) -> float | None:
         """When the next task that waits for its time is due."""
@@ -136,6 +150,7 @@ class ReadyQueue:
             groups.enter(lane.group)
             reservation.started(entry.id, lane.ask)
             del self._known[entry.id]
+            self._count(entry, -1)
             heappop(self._lanes[lane])
             heappop(heads)
             if (head := self._head(lane)) is not None:
@@ -143,6 +158,13 @@ class ReadyQueue:
         if first_unfit is None:
             reservation.clear()
         return picks
+
+    def _count(self, entry: Entry, by: int) -> None:
+        group = entry.lane.group
+        if group is not None:
+            self._in_group[group] += by
+            if not self._in_group[group]:
+                del self._in_group[group]
 
     def _head(self, lane: Lane) -> Entry | None:
         """The first of a lane; entries that were taken out or replaced are swept up on the way."""
