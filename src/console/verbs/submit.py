@@ -15,7 +15,7 @@ from engine.protocol.states import ExecutorName
 
 _SNAPSHOT_WITHIN_S = 600.0
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?[smhd])+", re.ASCII)
+_DURATION = re.compile(r"\d{1,12}(?:\.\d+)?|(?:\d{1,12}(?:\.\d+)?[smhd])+", re.ASCII)
 _DATASET = re.compile(r"(?P<name>[^=]+)=(?P<source>.+?)(?:,sha256=(?P<sha256>[^,]+))?(?:,at=(?P<mount_path>[^,]+))?")
 
 

@@ -5,9 +5,13 @@ from typing import Any
 import click
 
 from console import formats, printing
+from console.client import Refused
 from console.printing import Column
 from console.verbs import calling
 from console.verbs.submit import pairs
+
+_COSTS_BY = ("model", "provider", "job", "phase", "agent", "day")
+_NO_SUCH_ROUTE = {404, 405}
 
 
 @click.group()
@@ -66,7 +70,12 @@ def start(*, kind: str, param: tuple[str, ...], as_json: bool) -> None:
     """Start a job and print its id."""
     parameters = pairs("--param", param)
     with calling.connect() as client:
-        started = client.post("/v1/jobs", {"kind": kind, "parameters": parameters})
+        try:
+            started = client.post("/v1/jobs", {"kind": kind, "parameters": parameters})
+        except Refused as error:
+            if error.status not in _NO_SUCH_ROUTE:
+                raise
+            calling.fail(f"KIND {kind}: this engine knows no such kind of job")
     if as_json:
         printing.document(started)
     else:
@@ -74,7 +83,7 @@ def start(*, kind: str, param: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--by", default="model", show_default=True, help="Lines by model, provider, job, phase, agent or day.")
+@click.option("--by", type=click.Choice(_COSTS_BY), default="model", show_default=True, help="What each line adds up.")
 @calling.as_json
 def costs(*, by: str, as_json: bool) -> None:
     """What calls to models cost, today and in all."""
