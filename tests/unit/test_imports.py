@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+ENGINE = Path(__file__).parents[2] / "src" / "engine"
 HEAVY = {
     "textual",
     "rich",
@@ -69,3 +71,20 @@ def test_the_console_loads_nothing_of_the_engine_but_its_protocol(tmp_path: Path
 def test_the_engine_loads_nothing_of_the_console(tmp_path: Path) -> None:
     loaded = loaded_by("import engine.daemon", tmp_path)
     assert not {name for name in loaded if name.split(".")[0] in {"console", "textual"}}
+
+
+@pytest.mark.parametrize(
+    ("words", "rooms"),
+    [
+        (r"posix_spawn|create_subprocess|os\.fork|os\.exec|os\.system", {"executors"}),
+        (r"[\"'(]\s*(SELECT\s|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM)", {"store"}),
+    ],
+    ids=["starts processes", "speaks SQL"],
+)
+def test_what_no_import_gives_away_stays_in_its_room(words: str, rooms: set[str]) -> None:
+    elsewhere = [
+        str(path)
+        for path in ENGINE.rglob("*.py")
+        if path.relative_to(ENGINE).parts[0] not in rooms and re.search(words, path.read_text())
+    ]
+    assert not elsewhere

@@ -1,0 +1,40 @@
+"""`shopfloor demo` without a terminal: the whole workload, told line by line, and nothing left behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.engine_process import processes_of
+
+pytestmark = pytest.mark.live
+
+
+def test_demo_in_a_pipe_runs_the_workload_and_leaves_nothing(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOPFLOOR_")}
+    ran = subprocess.run(
+        [sys.executable, "-m", "console.cli", "demo"],
+        env={**environment, "TMPDIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    lines = ran.stdout.splitlines()
+    for line in (
+        "running     prepare-data",
+        "completed   train-large",
+        "skipped     publish",
+        "cancelled   notebook-kernel",
+        "running     export-weights (attempt 2)",
+    ):
+        assert any(told.startswith(line) for told in lines), f"{line!r} is missing in\n{ran.stdout}"
+    assert "\x1b" not in ran.stdout
+    assert list(tmp_path.iterdir()) == [], "the home is gone"
+    left = psutil.wait_procs(processes_of(tmp_path), timeout=20)[1]
+    assert not left, "the engine, its keeper and all tasks are gone"
