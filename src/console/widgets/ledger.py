@@ -4,7 +4,7 @@ It draws line by line and keeps what it painted last; each change is compared wi
 differ are handed to the terminal. Its cost is that of the lines on the screen, however long the list is.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from rich.segment import Segment
@@ -19,6 +19,7 @@ from textual.widget import Widget
 from console.feed import Change, Feed
 from console.formats import Tone
 from console.widgets.columns import GAP, Cell, Column, Place, fit, lay_out
+from console.widgets.looks import mix
 
 RowT = TypeVar("RowT", bound=Any)
 
@@ -118,8 +119,8 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
         self._places: tuple[Place, ...] = ()
         self._lines: list[_Line] = []
         self._drawn = Size(0, 0)
+        self._drawn_top = 0
         self._header: tuple[Cell, ...] = ()
-        self._cuts: dict[int, set[int]] = {}
         self._style_of: dict[tuple[Tone, int], Style] = {}
         self._top = 0
         self._cursor = 0
@@ -282,10 +283,11 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
     def _go(self, index: int) -> None:
         """Puts the cursor on `index` and brings it on the screen."""
         self._settled = True
+        was = self._cursor
         self._cursor = max(0, min(index, self.feed.total - 1))
         self._keep_in_sight()
         self._look()
-        self._repaint()
+        self._repaint(frozenset((was, self._cursor)))
 
     def _keep_in_sight(self) -> None:
         highest = max(0, self.feed.total - self.page_rows)
@@ -343,12 +345,11 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
 
     def _arrange(self) -> None:
         """Puts every line together for the size there is."""
-        self._drawn = self.size
+        self._drawn, self._drawn_top = self.size, self._top
         shown = self._columns[:1] + self._columns[1 + self._pan :]
         self._places = lay_out(shown, max(0, self.size.width - 2), GUTTER)
         self._header = self._header_cells()
         self._lines = [self._line(y) for y in range(1, self.size.height)]
-        self._cuts.clear()
 
     def _header_cells(self) -> tuple[Cell, ...]:
         marker = "v^" if self.ascii_only else "▾▴"
@@ -404,6 +405,8 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
         if header and (cells := self._header_cells()) != self._header:
             self._header = cells
             self.refresh(Region(0, 0, self.size.width, 1))
+        if self._drawn_top != self._top:
+            self._drawn_top, rows = self._top, None
         ys = range(1, self.size.height) if rows is None else [index - self._top + 1 for index in rows]
         regions: list[Region] = []
         for y in ys:
@@ -411,7 +414,7 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
                 was, now = self._lines[y - 1], self._line(y)
                 if was != now:
                     self._lines[y - 1] = now
-                    regions.extend(self._difference(y, was, now))
+                    regions.append(self._difference(y, was, now))
         if self._is_message_shown():
             regions = [self.size.region]
         if regions:
@@ -421,22 +424,19 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
     def _is_message_shown(self) -> bool:
         return not self.feed.total
 
-    def _difference(self, y: int, was: _Line, now: _Line) -> list[Region]:
-        """The regions of line `y` that are not as they were; neighbours are put together."""
-        width = self.size.width
-        cuts = self._cuts.setdefault(y, set())
-        if was.mode != now.mode or len(was.cells) != len(now.cells) or len(now.cells) != len(self._places) + 2:
-            if was.mode == now.mode and was.cells[:-1] == now.cells[:-1]:
-                cuts.add(width - 1)
-                return [Region(width - 1, y, 1, 1)]
-            return [Region(0, y, width, 1)]
-        regions: list[Region] = []
-        for place, (old, new) in enumerate(zip(was.cells, now.cells, strict=True)):
-            if old != new:
-                x, wide = self._extent(place)
-                cuts |= {x, x + wide}
-                regions.append(Region(x, y, wide, 1))
-        return regions
+    def _difference(self, y: int, was: _Line, now: _Line) -> Region:
+        """The part of line `y` that is not as it was.
+
+        One stretch a line, from the first difference to the last: textual writes each stretch from the line's start.
+        """
+        edge = self.size.width - 1
+        stop = edge if was.cells[-1:] == now.cells[-1:] else edge + 1
+        whole = len(self._places) + 2
+        if was.mode != now.mode or not len(was.cells) == len(now.cells) == whole:
+            return Region(0, y, stop, 1)
+        differ = [place for place, (old, new) in enumerate(zip(was.cells, now.cells, strict=True)) if old != new]
+        first, (last, wide) = self._extent(differ[0])[0], self._extent(differ[-1])
+        return Region(first, y, last + wide - first, 1)
 
     def _extent(self, place: int) -> tuple[int, int]:
         """First character and width of a line's cell: gutter, columns, scroll bar."""
@@ -462,13 +462,12 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
         if self._drawn != self.size:
             self._arrange()
         if y == 0:
-            return self._strip(_Line(None, self._header, HEADER), ())
+            return self._strip(_Line(None, self._header, HEADER))
         if y > len(self._lines):
             return Strip.blank(self.size.width, self.rich_style)
         if self._is_message_shown():
             return self._message(y)
-        line = self._lines[y - 1]
-        return self._strip(line, self._cuts.pop(y, ()))
+        return self._strip(self._lines[y - 1])
 
     def _message(self, y: int) -> Strip:
         """What is said in place of rows: why there are none."""
@@ -479,19 +478,18 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
         tone = Tone.DIM if trouble is None else Tone.WANTS
         return Strip([Segment(fit(" " * GUTTER + text, self.size.width), self._style(tone, 0))])
 
-    def _strip(self, line: _Line, cuts: Collection[int]) -> Strip:
-        """A line as segments: neighbours that look the same are one, save where a cut asks for two."""
+    def _strip(self, line: _Line) -> Strip:
+        """A line as segments; neighbours that look the same are one."""
         plain = self._style(Tone.TEXT, line.mode)
         segments: list[Segment] = []
         text, look, x = "", plain, 0
         for start, wide, cell in self._spread(line.cells):
             style = self._style(cell.tone, line.mode) if cell.text.strip() else plain
-            if start > x:
-                if look is not plain or x in cuts:
-                    segments.append(Segment(text, look))
-                    text, look = "", plain
-                text += " " * (start - x)
-            if style is not look or start in cuts:
+            if start > x and look is not plain:
+                segments.append(Segment(text, look))
+                text, look = "", plain
+            text += " " * (start - x)
+            if style is not look:
                 segments.append(Segment(text, look))
                 text, look = "", style
             text += cell.text
@@ -525,7 +523,4 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
         names += ["ledger--marked"] if mode & MARKED else []
         if mode & CURSOR:
             names.append("ledger--cursor-away" if mode & AWAY else "ledger--cursor")
-        style = self.rich_style
-        for name in names:
-            style += self.get_component_rich_style(name, partial=True)
-        return style
+        return mix(self, names)

@@ -21,6 +21,7 @@ from console.log_buffer import LogBuffer
 from console.log_search import Found, LogSearch, matches
 from console.mirror import Mirror
 from console.tail import Tail
+from console.widgets.looks import mix
 
 WINDOW = 64 << 10
 LONGEST_WINDOW = 1 << 20
@@ -88,7 +89,6 @@ class LogView(Widget, can_focus=True):
         self._search: LogSearch | None = None
         self._hearing: Timer | None = None
         self._lines: list[_Line] = []
-        self._cuts: dict[int, int] = {}
         self._drawn = Size(0, 0)
         self._looks: dict[str, Style] = {}
         self._unwatch: Any = None
@@ -465,29 +465,24 @@ class LogView(Widget, can_focus=True):
             if was == now:
                 continue
             self._lines[y] = now
-            regions.extend(self._difference(y, was, now))
+            regions.append(self._difference(y, was, now))
         if regions:
             self.refresh(*regions)
 
-    def _difference(self, y: int, was: _Line, now: _Line) -> list[Region]:
+    def _difference(self, y: int, was: _Line, now: _Line) -> Region:
+        """The part of line `y` that is not as it was. One stretch a line: textual writes each from the line's start."""
         edge = self.size.width - 1
+        stop = edge if was.bar == now.bar else edge + 1
         if was.look != now.look or was.found != now.found or not (was.text + now.text).isascii():
-            self._cuts[y] = 0
-            return [Region(0, y, self.size.width, 1)]
-        regions = [] if was.bar == now.bar else [Region(edge, y, 1, 1)]
-        if was.text != now.text:
-            same = next(
-                (i for i, (a, b) in enumerate(zip(was.text, now.text, strict=False)) if a != b),
-                min(len(was.text), len(now.text)),
-            )
-            stop = min(edge, max(len(was.text), len(now.text)))
-            self._cuts[y] = min(same, self._cuts.get(y, same))
-            regions.append(Region(same, y, max(0, stop - same), 1))
-        return regions
+            return Region(0, y, stop, 1)
+        if was.text == now.text:
+            return Region(edge, y, 1, 1)
+        longest, shortest = max(len(was.text), len(now.text)), min(len(was.text), len(now.text))
+        same = next((x for x, (a, b) in enumerate(zip(was.text, now.text, strict=False)) if a != b), shortest)
+        return Region(same, y, (stop if stop > edge else min(edge, longest)) - same, 1)
 
     def _arrange(self) -> None:
         self._drawn = self.size
-        self._cuts.clear()
         bar_at = self._bar_at()
         self._lines = [self._line(y, bar_at) for y in range(self.size.height)]
 
@@ -502,11 +497,7 @@ class LogView(Widget, can_focus=True):
             segments.append(Segment(line.text[at:first], look))
             segments.append(Segment(line.text[first:stop], self._look_of("found")))
             at = stop
-        rest = line.text[at:]
-        if cut := self._cuts.pop(y, 0):
-            segments.append(Segment(rest[: cut - at], look))
-            rest = rest[cut - at :]
-        segments.append(Segment(rest, look))
+        segments.append(Segment(line.text[at:], look))
         strip = Strip([segment for segment in segments if segment.text], sum(cell_len(s.text) for s in segments))
         strip = strip.crop(0, width).extend_cell_length(width, look)
         return Strip([*strip, Segment(line.bar, self._look_of("bar"))], width + 1)
@@ -514,8 +505,5 @@ class LogView(Widget, can_focus=True):
     def _look_of(self, name: str) -> Style:
         known = self._looks.get(name)
         if known is None:
-            known = self.rich_style
-            if name != "text":
-                known += self.get_component_rich_style(f"log--{name}", partial=True)
-            self._looks[name] = known
+            known = self._looks[name] = mix(self, [] if name == "text" else [f"log--{name}"])
         return known
