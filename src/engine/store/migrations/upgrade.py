@@ -29,7 +29,6 @@ def bring_to_head(raw: sqlite3.Connection, new: bool) -> None:
         except BaseException:
             connection.rollback()
             raise
-        connection.detach()
 
 
 def _create(connection: Connection) -> None:
