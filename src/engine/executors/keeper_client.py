@@ -37,6 +37,7 @@ class KeeperLink(asyncio.Protocol):
         self._unpacker = Unpacker()
         self._transport: asyncio.WriteTransport | None = None
         self.over = False
+        self.keeper_pid: int | None = None
         self.welcome: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -97,7 +98,7 @@ async def _knock(home: Home, heard: Callable[[list[Message]], None], lost: Calla
     loop = asyncio.get_running_loop()
     _, link = await loop.create_unix_connection(lambda: KeeperLink(heard, lost), sock=connection)
     try:
-        _, protocol, version, _ = await link.welcome
+        _, protocol, version, link.keeper_pid = await link.welcome
     except asyncio.CancelledError:
         return None
     if protocol != PROTOCOL:

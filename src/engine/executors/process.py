@@ -81,6 +81,11 @@ class ProcessExecutor:
         self._on_reports = on_reports
         await self._connect()
 
+    @property
+    def keeper_pid(self) -> int | None:
+        """The keeper's pid while the link to it is up."""
+        return None if self._link is None else self._link.keeper_pid
+
     async def adopt(self, expected: Sequence[AttemptKey]) -> set[AttemptKey]:
         fresh = {_word(key): _Track(key, None) for key in expected}
         self._tracks = {**fresh, **self._tracks}

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from engine.executors.keeper.journal import Outcome
 
-IDLE_S = 10.0
+IDLE_S = float(os.environ.get("SHOPFLOOR_KEEPER_IDLE_S", "10"))
+"""With nothing to keep and nobody to talk to, it goes after this long."""
 LEFTOVER_GRACE_S = 3.0
 STARTED_WITHIN_S = 0.003
 """A start is told this late at most: those of tasks that end sooner travel, and are committed, with their end."""
