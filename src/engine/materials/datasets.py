@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from engine.materials.background import Background, Stop
 from engine.materials.errors import MaterialError, reason
 from engine.materials.sources import Fetched, Terms, fetch_http, fetch_path, parse
 from engine.materials.trees import flush, remove
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Datasets:
     def named(self, name: str) -> tuple[str, str | None] | None:
         """What the name stands for: a source and, where it is in the cache, its SHA-256. None: an unknown name."""
         here = self._named / name
-        if here.parent != self._named or not here.exists():
+        if not _NAME.fullmatch(name) or name in {".", ".."} or not here.exists():
             return None
         if here.is_symlink() and here.readlink().parent == Path(".."):
             return str(here), here.readlink().name

@@ -49,6 +49,8 @@ def check_specs(specs: Sequence[DatasetSpec]) -> None:
     variables: dict[str, str] = {}
     for number, spec in enumerate(specs):
         field = f"dataset_specs.{number}"
+        if spec.name in {".", ".."}:
+            raise InvalidInput(f"{field}.name", "must hold more than dots", spec.name)
         target = mount_target(spec, f"{field}.mount_path")
         variable = environment_name(spec.name)
         if variable in variables:
