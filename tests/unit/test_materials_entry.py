@@ -14,15 +14,9 @@ from engine.materials.snapshots import Snapshots
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     (folder / "bin").mkdir(parents=True)
-    for name, mode in (
-        ("train.py", 0o644),
-        ("bin/go.sh", 0o644),
-        ("bin/run", 0o755),
-        ("notes", 0o644),
-        ("-x.py", 0o644),
-    ):
+    for name in ("train.py", "bin/go.sh", "bin/run", "notes", "-x.py"):
         (folder / name).write_text("x")
-        (folder / name).chmod(mode)
+        (folder / name).chmod(0o755 if name == "bin/run" else 0o644)
     (folder / "bin" / "linked").symlink_to("../train.py")
     return folder
 
@@ -86,7 +80,8 @@ def test_a_snapshot_without_any_is_named(folder: Path) -> None:
     [
         (None, []),
         ("", []),
-        ("--lr 1e-3 --name 'two words' \"$HOME\" `x`", ["--lr", "1e-3", "--name", "two words", "$HOME", "`x`"]),
+        ("--lr 1e-3 --name 'two words'", ["--lr", "1e-3", "--name", "two words"]),
+        ('"$HOME" `x` *', ["$HOME", "`x`", "*"]),
     ],
 )
 def test_args_are_split_as_a_shell_splits_and_expanded_by_none(args: str | None, words: list[str]) -> None:
