@@ -105,7 +105,7 @@ class Subscription:
         self.seq = hub.newest if since is None else min(since, hub.newest)
         self._hub = hub
         self._topics = Topics(topics)
-        self._caught_up = since is None
+        self._caught_up = self.seq == hub.newest
         self._closed = False
         self._ready: list[Event | Lagged] = []
         if since is not None and since > hub.newest:
@@ -118,7 +118,6 @@ class Subscription:
             return ready
         while not (self._hub.closed or self._closed):
             if self.seq >= self._hub.newest:
-                self._caught_up = True
                 await self._hub.wait()
             elif found := await self._next():
                 return found
@@ -164,6 +163,7 @@ class Subscription:
     def _take(self, events: Sequence[Event]) -> list[Event | Lagged]:
         if events:
             self.seq = events[-1].seq
+        self._caught_up = self._caught_up or self.seq >= self._hub.newest
         return [event for event in events if self._topics.match(event)]
 
 
