@@ -140,6 +140,11 @@ class Scheduler:
         for executor in self.executors.values():
             await executor.close()
 
+    @property
+    def writing(self) -> bool:
+        """Whether a cycle is on its way to the disk."""
+        return self._writing is not None
+
     def wake(self) -> None:
         """Look at everything that may be due, and write and start what can be."""
         if not self._started:
