@@ -3,8 +3,6 @@
 import contextlib
 import os
 import re
-import threading
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,17 +40,11 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What some processes take together: processor seconds so far by process, resident memory in bytes.
+    """What some processes take together: `cpu_s` seconds of processor time so far, memory in bytes (resident)."""
 
-    A process is named by its id and its start, since ids are used again.
-    """
-
-    cpu_s: Mapping[tuple[int, float], float]
+    processes: int
+    cpu_s: float
     memory_bytes: int
-
-    @property
-    def processes(self) -> int:
-        return len(self.cpu_s)
 
 
 def detect(settings: Settings) -> Machine:
@@ -223,43 +215,16 @@ def usage(pid: int, cookie: str | None = None) -> Usage:
     found = _tree(pid)
     if cookie is not None:
         found |= set(with_cookie(cookie, found))
-    cpu_s: dict[tuple[int, float], float] = {}
-    resident = 0
+    processes, cpu_s, resident = 0, 0.0, 0
     for number in found:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(number)
             with process.oneshot():
-                times, memory, started = process.cpu_times(), process.memory_info(), process.create_time()
-            cpu_s[number, started] = times.user + times.system
+                times, memory = process.cpu_times(), process.memory_info()
+            processes += 1
+            cpu_s += times.user + times.system
             resident += memory.rss
-    return Usage(cpu_s, resident)
-
-
-class Meter:
-    """How many cores attempts use: processor time between two looks at the same attempt. Blocks; any thread."""
-
-    _REMEMBERED = 1024
-    _FIRST_LOOK_S = 0.2
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last: dict[str, tuple[float, Usage]] = {}
-
-    def read(self, cookie: str, pid: int) -> tuple[float, Usage]:
-        """Cores in use since the last look, or for a fifth of a second at the first one; and what is taken now."""
-        with self._lock:
-            before = self._last.get(cookie)
-        if before is None or time.monotonic() - before[0] < self._FIRST_LOOK_S / 2:
-            before = (time.monotonic(), usage(pid, cookie))
-            time.sleep(self._FIRST_LOOK_S)
-        at, now = time.monotonic(), usage(pid, cookie)
-        with self._lock:
-            self._last.pop(cookie, None)
-            self._last[cookie] = (at, now)
-            if len(self._last) > self._REMEMBERED:
-                del self._last[next(iter(self._last))]
-        spent = sum(seconds - before[1].cpu_s.get(process, 0.0) for process, seconds in now.cpu_s.items())
-        return max(0.0, spent / (at - before[0])), now
+    return Usage(processes, cpu_s, resident)
 
 
 def _tree(pid: int) -> set[int]:
