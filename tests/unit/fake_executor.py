@@ -79,6 +79,8 @@ class FakeExecutor:
     """Reports wait in `outbox` until `deliver`: the test says when the engine hears of things."""
 
     name = "process"
+    gone = False
+    """The engine is killed now: what it would have started or ended from here on does not happen."""
 
     def __init__(self, world: World, clock: VirtualClock) -> None:
         self.world = world
@@ -100,7 +102,7 @@ class FakeExecutor:
         return {key for key in expected if key in self.world.running or key in self.world.ended}
 
     def launch(self, launches: Sequence[Launch]) -> None:
-        for launch in launches:
+        for launch in launches if not self.gone else ():
             if launch.key in self.world.running or launch.key in self.world.ended:
                 continue
             self.world.launched.append(launch.key)
@@ -113,6 +115,8 @@ class FakeExecutor:
             self.outbox.append(Started(launch.key, 4000 + launch.key.attempt, self._clock()))
 
     def cancel(self, key: AttemptKey, grace_s: float) -> None:
+        if self.gone:
+            return
         self.world.cancels.append(key)
         if key in self.world.running and not self.world.stubborn:
             self.end(key, signal=15)
@@ -120,7 +124,7 @@ class FakeExecutor:
             self.outbox.append(Ended(key, self._clock(), lost="it is not known here"))
 
     def forget(self, keys: Sequence[AttemptKey]) -> None:
-        for key in keys:
+        for key in keys if not self.gone else ():
             self.world.ended.pop(key, None)
 
     async def close(self) -> None:

@@ -272,7 +272,8 @@ class Rig:
     async def _query(self, sql: str) -> list[Any]:
         future: asyncio.Future[Any] = self.loop.create_future()
         Writer.submit(self.writer, lambda tx: tx.rows(sql), lambda rows, error: future.set_result(rows))
-        return await future
+        rows: list[Any] = await future
+        return rows
 
     def live(self) -> list[Row]:
         return [row for row in self.rows().values() if row.state in LIVE]

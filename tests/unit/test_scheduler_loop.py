@@ -591,23 +591,12 @@ def test_after_a_power_cut_running_tasks_are_given_back(rig: Rig) -> None:
 
 
 def test_a_claim_whose_start_was_never_made_starts_under_the_same_attempt(rig: Rig) -> None:
-    async def submit_and_die() -> None:
-        rig.loop.create_task(rig.scheduler.submit([_task(rig)]))
-        await _next(rig)
-
-    rig.run(submit_and_die())
+    rig.executor.gone = True
+    (task,) = rig.submit()
     rig.crash()
     assert rig.world.launched == []
     rig.boot()
-    assert rig.world.launched == [("lonely01", 1)]
-
-
-def _task(rig: Rig) -> Any:
-    from engine.protocol.tasks import SubmitTask
-    from engine.scheduler.submission import NewTask
-
-    request = SubmitTask(job_name="train", command=["true"])
-    return NewTask("lonely01", rig.scheduler.place(), rig.clock(), request, ["true"])
+    assert rig.world.launched == [(task, 1)]
 
 
 def test_an_end_that_came_while_no_engine_ran_counts(rig: Rig) -> None:
