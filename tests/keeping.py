@@ -1,4 +1,4 @@
-"""A home with a process executor in it, as the scheduler would use it: launch, wait for reports, look at what is left."""
+"""A home with a process executor in it, as the scheduler would use it: launch, wait, look at what is left."""
 
 import asyncio
 import contextlib
@@ -73,19 +73,36 @@ class Shop:
     def output(self, key: AttemptKey) -> str:
         return (self.home.attempt(*key) / "output.log").read_text()
 
-    async def wrote(self, path: Path, text: str = "") -> None:
-        """Wait until a task's file is there and holds the text."""
-        async with asyncio.timeout(DEADLINE_S):
-            while not path.exists() or text not in path.read_text():
-                await asyncio.sleep(0.005)
-
     async def said(self, key: AttemptKey, text: str) -> None:
-        await self.wrote(self.home.attempt(*key) / "output.log", text)
+        """Wait until the attempt printed the text."""
+        path = self.home.attempt(*key) / "output.log"
+        await true(lambda: path.exists() and text in path.read_text())
 
     def kill_keeper(self) -> None:
         pid = self.executor.keeper_pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+
+
+async def true(holds: Callable[[], bool]) -> None:
+    """Wait for something that nobody tells of."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
+def status_kb(pid: int | None, field: str) -> int:
+    """A figure of a process's memory, such as VmRSS."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended, reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
 
 
 def alive(mark: str) -> list[int]:

@@ -15,7 +15,7 @@ from engine.executors.base import AttemptKey
 from engine.executors.keeper import journal, processes, tree
 from engine.executors.keeper.journal import Attempt
 from engine.settings import Home
-from tests.keeping import DEADLINE_S, PYTHON, Shop, alive, end_keeper, opened
+from tests.keeping import PYTHON, Shop, alive, end_keeper, opened, true
 
 pytestmark = pytest.mark.chaos
 
@@ -114,11 +114,8 @@ class TestKeeperKilled:
             if number % (total // kills) == total // kills - 1:
                 await asyncio.sleep(dice.random() * 0.03)
                 shop.kill_keeper()
-                async with asyncio.timeout(DEADLINE_S):
-                    while shop.executor.keeper_pid is not None:
-                        await asyncio.sleep(0.001)
-                    while shop.executor.keeper_pid is None:
-                        await asyncio.sleep(0.001)
+                await true(lambda: shop.executor.keeper_pid is None)
+                await true(lambda: shop.executor.keeper_pid is not None)
         ends = {key: await shop.ended(key) for key in keys}
 
         times = [int(line) for line in ran.read_text().split()]
@@ -157,9 +154,7 @@ async def killed_engine(root: Path, tasks: list[tuple[str, str]], *wait_for: Pat
     process = await asyncio.create_subprocess_exec(PYTHON, "-c", code, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     keeper = int(await process.stdout.readline())
-    async with asyncio.timeout(DEADLINE_S):
-        while not all(path.exists() for path in wait_for):
-            await asyncio.sleep(0.005)
+    await true(lambda: all(path.exists() for path in wait_for))
     process.kill()
     await process.wait()
     process._transport.close()  # type: ignore[attr-defined]  # else it is closed after the loop is
@@ -176,9 +171,7 @@ class TestBothKilled:
         ]
         journal_path = Home(root).keeper_journal
         keeper = await killed_engine(root, tasks, up)
-        async with asyncio.timeout(DEADLINE_S):
-            while b"E\tover#1" not in journal_path.read_bytes():
-                await asyncio.sleep(0.005)
+        await true(lambda: b"E\tover#1" in journal_path.read_bytes())
         os.kill(keeper, signal.SIGKILL)
 
         async with opened(root) as shop:
@@ -198,9 +191,7 @@ class TestBothKilled:
         os.kill(keeper, signal.SIGKILL)
         attempt = journal.read(Home(root).keeper_journal.read_bytes())["runs#1"]
         gate.touch()
-        async with asyncio.timeout(DEADLINE_S):
-            while processes.look(attempt.pid) is not None:
-                await asyncio.sleep(0.01)
+        await true(lambda: processes.look(attempt.pid) is None)
 
         async with opened(root) as shop:
             assert await shop.executor.adopt([key]) == {key}
