@@ -15,7 +15,7 @@ import pytest
 
 from engine.store import sqlite as sqlite_backend
 from engine.store.database import DamagedDatabase, Database, LockedDatabase, NewerDatabase, StoreError
-from engine.store.migrations import HEAD, REVISIONS
+from engine.store.migrations import HEAD, REVISIONS, SCHEMA, render
 from engine.store.migrations.upgrade import bring_to_head
 from tests.unit.store_parts import add_mark, add_task, marks, opened, url
 
@@ -39,9 +39,23 @@ async def fill(folder: Path, tasks: int = 200) -> Path:
 def test_a_new_database_is_what_the_migrations_make(tmp_path: Path) -> None:
     Database.open(url(tmp_path)).close()
     with closing(sqlite3.connect(tmp_path / "migrated.db", isolation_level=None)) as connection:
-        bring_to_head(connection, new=False)
+        bring_to_head(connection)
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
     assert schema(tmp_path / "shopfloor.db") == schema(tmp_path / "migrated.db")
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE phases (in_the_way INTEGER)")
+        before = schema(tmp_path / "old.db")
+        with pytest.raises(Exception, match="phases already exists"):
+            bring_to_head(connection)
+        assert not connection.in_transaction
+    assert schema(tmp_path / "old.db") == before
+
+
+def test_the_schema_is_that_of_the_tables() -> None:
+    assert SCHEMA.read_text() == render.schema(), "run python -m engine.store.migrations.render"
 
 
 def test_the_known_revisions_are_those_that_alembic_finds() -> None:

@@ -1,8 +1,8 @@
 """SQLite: how its file is checked, created, opened, and what its errors mean."""
 
-import json
 import sqlite3
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +14,8 @@ from engine.store.errors import (
     NewerDatabase,
     StoreError,
 )
-from engine.store.migrations import HEAD, REVISIONS
+from engine.store.migrations import HEAD, REVISIONS, SCHEMA
+from engine.store.migrations.signature import sign, signed_by
 from engine.store.regex import register_functions
 
 _MAGIC = b"SQLite format 3\x00"
@@ -47,13 +48,15 @@ class SqliteBackend:
         try:
             revision = self._inspect() if self._exists() else None
             with closing(self.writer()) as connection:
-                if revision == HEAD:
+                if revision in (None, HEAD):
                     connection.execute(self.begin_write)
-                    connection.execute("ROLLBACK")
+                    if revision is None:
+                        _create(connection)
+                    connection.execute("COMMIT")
                 else:
                     from engine.store.migrations.upgrade import bring_to_head
 
-                    bring_to_head(connection, new=revision is None)
+                    bring_to_head(connection)
         except sqlite3.Error as error:
             raise self.explain(error) or StoreError(f"{self._path} can't be opened: {error}") from error
 
@@ -128,7 +131,7 @@ class SqliteBackend:
                 raise self._damaged(f"it names {len(versions)} versions of itself")
             revision = str(versions[0][0])
             if revision not in REVISIONS:
-                raise self._newer(revision, _written_by(connection))
+                raise self._newer(revision, signed_by(connection))
             if self._path.stat().st_size <= _THOROUGH_UP_TO:
                 self._check_every_page(connection)
             else:
@@ -152,14 +155,12 @@ class SqliteBackend:
             "the `sqlite3` shell's `.recover` can often save what it holds."
         )
 
-    def _newer(self, revision: str, version: str | None) -> NewerDatabase:
-        from importlib.metadata import version as installed
-
-        wrote = f"shopfloor {version}" if version else "a newer shopfloor"
+    def _newer(self, revision: str, writer: str | None) -> NewerDatabase:
+        wrote = f"shopfloor {writer}" if writer else "a newer shopfloor"
+        this = f"shopfloor {version('shopfloor')}"
         return NewerDatabase(
-            f"{self._path} was written by {wrote} (schema {revision}); this is shopfloor {installed('shopfloor')}, "
-            f"which knows schemas up to {HEAD}. Start {wrote} or a later one, or use another SHOPFLOOR_HOME. "
-            "Nothing was changed."
+            f"{self._path} was written by {wrote} (schema {revision}); this is {this}, "
+            f"which knows schemas up to {HEAD}. Start {wrote} or a later one, or use another SHOPFLOOR_HOME. Nothing was changed."
         )
 
     def _connect(self) -> sqlite3.Connection:
@@ -181,9 +182,8 @@ class SqliteBackend:
         )
 
 
-def _written_by(connection: sqlite3.Connection) -> str | None:
-    try:
-        row = connection.execute("SELECT value FROM engine_state WHERE name = 'written_by'").fetchone()
-        return str(json.loads(row[0])) if row else None
-    except (sqlite3.Error, ValueError):
-        return None
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in SCHEMA.read_text().split(";\n"):
+        connection.execute(statement)
+    connection.execute("INSERT INTO alembic_version (version_num) VALUES (:head)", {"head": HEAD})
+    sign(connection)
