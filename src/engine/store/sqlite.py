@@ -160,7 +160,8 @@ class SqliteBackend:
         this = f"shopfloor {version('shopfloor')}"
         return NewerDatabase(
             f"{self._path} was written by {wrote} (schema {revision}); this is {this}, "
-            f"which knows schemas up to {HEAD}. Start {wrote} or a later one, or use another SHOPFLOOR_HOME. Nothing was changed."
+            f"which knows schemas up to {HEAD}. Start {wrote} or a later one, or use another SHOPFLOOR_HOME. "
+            "Nothing was changed."
         )
 
     def _connect(self) -> sqlite3.Connection:
