@@ -10,6 +10,7 @@ import contextvars
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -54,6 +55,7 @@ class Mirror:
         self._following = False
         self._facts_due: asyncio.TimerHandle | None = None
         self._facts_at = 0.0
+        self._facts_asked: set[str] = set()
         self.link = link.state
         self.stats: QueueRow | None = None
         self.resources: ResourcesRow | None = None
@@ -85,9 +87,7 @@ class Mirror:
 
         self._link.attach(wake)
         self.tasks.on_answer = self._begin
-        self._read_facts()
-        for feed, _ in self._feeds:
-            feed.refresh()
+        self._read_again()
 
     def stop(self) -> None:
         self._link.stop()
@@ -151,14 +151,17 @@ class Mirror:
 
     def _read_again(self) -> None:
         self._read_facts()
+        self._read_fact("engine", EngineRow, "/v1/status")
         for feed, _ in self._feeds:
             feed.refresh()
         for detail in list(self._details):
             detail.refresh()
 
     def _hear(self, news: News) -> None:
-        for message in news.tail:
-            self.events.append(build(EventRow, message))
+        try:
+            self.events.extend(build(EventRow, message) for message in news.tail)
+        except UnreadableRow as error:
+            self._unreadable(error)
         self.events_skipped += news.skipped
         self.tasks.apply(news.tasks)
         for detail in list(self._details):
@@ -183,20 +186,33 @@ class Mirror:
         if self._facts_due is not None:
             self._facts_due.cancel()
         self._facts_due, self._facts_at = None, time.monotonic()
-        self._link.get("/v1/queue", {}, partial(self._fact, "stats", QueueRow))
-        self._link.get("/v1/resources", {}, partial(self._fact, "resources", ResourcesRow))
-        self._link.get("/v1/status", {}, partial(self._fact, "engine", EngineRow))
+        self._read_fact("stats", QueueRow, "/v1/queue")
+        self._read_fact("resources", ResourcesRow, "/v1/resources")
+
+    def _read_fact(self, name: str, kind: type[Row], path: str) -> None:
+        if name not in self._facts_asked:
+            self._facts_asked.add(name)
+            self._link.get(path, {}, partial(self._fact, name, kind))
 
     def _fact(self, name: str, kind: type[Row], answer: Answer) -> None:
+        self._facts_asked.discard(name)
         if not answer.ok:
             return
         try:
             row = build(kind, answer.value)
-        except UnreadableRow:
+        except UnreadableRow as error:
+            self._unreadable(error)
             return
         if row != getattr(self, name):
             setattr(self, name, row)
             self._tell(name)
+
+    def _unreadable(self, error: UnreadableRow) -> None:
+        """Says that the engine speaks another version than this console."""
+        detail = f"the engine ({self.link.version or 'of another version'}) is not understood: {error}"
+        if detail != self.link.detail:
+            self.link = replace(self.link, detail=detail)
+            self._tell("link")
 
     def _costs_answered(self, answer: Answer) -> None:
         if answer.ok:
