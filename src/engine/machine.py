@@ -102,6 +102,20 @@ def cgroup_limits(proc: Path = Path("/proc/self")) -> Limits:
     return Limits(version, min(cpu, default=None), min(memory, default=None))
 
 
+def process_limit(proc: Path = Path("/proc/self")) -> int | None:
+    """How many processes and threads the control groups of this process allow; None for no limit."""
+    mounts = _read(proc / "mountinfo").splitlines()
+    found: list[int] = []
+    for line in _read(proc / "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "pids" not in controllers.split(","):
+            continue
+        kind, controller = ("cgroup", "pids") if controllers else ("cgroup2", "")
+        for folder in _folders(mounts, kind, controller, path):
+            found += _bytes(_read(folder / "pids.max"))
+    return min(found, default=None)
+
+
 def _folders(mounts: Sequence[str], kind: str, controller: str, path: str) -> Iterator[Path]:
     """The group at `path` and those around it, as far as they are mounted here."""
     for line in mounts:

@@ -1,0 +1,20 @@
+"""Looking at a database without opening it for work: nothing is written, migrated or locked for long."""
+
+import sqlite3
+from pathlib import Path
+
+from engine.store.errors import StoreError
+from engine.store.migrations import HEAD
+from engine.store.sqlite import SqliteBackend
+
+
+def examine(path: Path, busy_timeout_s: float = 5.0) -> bool:
+    """Whether the SQLite file at `path` is of this version; an older one is brought up at the next start.
+
+    Raises what `Database.open` raises for a file that it refuses: `NewerDatabase`, `DamagedDatabase`, `StoreError`.
+    """
+    backend = SqliteBackend(path, busy_timeout_s)
+    try:
+        return backend._inspect() in {None, HEAD}  # noqa: SLF001 - the same room
+    except sqlite3.Error as error:
+        raise backend.explain(error) or StoreError(f"{path} can't be read: {error}") from error
