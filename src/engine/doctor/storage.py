@@ -119,7 +119,7 @@ def database(settings: Settings) -> Finding:
     path = Home(settings.home).database
     if not path.exists():
         return ok("database", "there is none yet; the first start makes it")
-    advice = {
+    advice: dict[type[Exception], str] = {
         NewerDatabase: "use the newer shopfloor, or set SHOPFLOOR_HOME to another folder",
         DamagedDatabase: "stop the engine, keep the file and its -wal and -shm beside it, and bring back a backup, or "
         "save what can be read with the `.recover` command of the sqlite3 shell",
