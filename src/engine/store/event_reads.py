@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from engine.store.readers import Readers, Snapshot
+from engine.store.readers import Part, Snapshot
 from engine.store.rows import Event
 from engine.store.writer import Transaction, Writer
 
@@ -24,10 +24,7 @@ DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT :limi
 """
 
 
-class EventReads:
-    def __init__(self, readers: Readers) -> None:
-        self._look = readers.look
-
+class EventReads(Part):
     async def events(self, since: int, limit: int, subject: str | None = None) -> list[Event]:
         """The oldest `limit` events after `since`, in order, of one subject if that is given."""
 

@@ -4,7 +4,7 @@ import time
 
 from engine.protocol.machine import QueueStats
 from engine.protocol.states import LIVE, TaskState
-from engine.store.readers import Readers, Snapshot
+from engine.store.readers import Part, Readers, Snapshot
 
 _QUEUED = (TaskState.BLOCKED, TaskState.WAITING, TaskState.QUEUED)
 _UNSUCCESSFUL = (TaskState.FAILED, TaskState.CANCELLED, TaskState.SKIPPED)
@@ -16,9 +16,9 @@ WHERE state IN ('completed', 'failed', 'cancelled', 'skipped') AND ended_at >= :
 """
 
 
-class QueueReads:
+class QueueReads(Part):
     def __init__(self, readers: Readers) -> None:
-        self._look = readers.look
+        super().__init__(readers)
         self._counted: tuple[int, dict[str, int]] | None = None
 
     async def queue_stats(self) -> QueueStats:

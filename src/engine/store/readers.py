@@ -77,3 +77,10 @@ class Readers:
         if connection is None:
             connection = self._own.connection = self._database.reader()
         return connection
+
+
+class Part:
+    """One part of what can be read: its methods look through `_look`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._look = readers.look

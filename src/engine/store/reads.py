@@ -13,8 +13,7 @@ class Reads(TaskReads, QueueReads, EventReads, WorkReads):
 
     def __init__(self, database: Database) -> None:
         self._readers = Readers(database)
-        for part in (TaskReads, QueueReads, EventReads, WorkReads):
-            part.__init__(self, self._readers)
+        super().__init__(self._readers)
 
     def close(self) -> None:
         """Wait for what is being read, then stop."""

@@ -8,7 +8,7 @@ from engine.protocol.states import WorkerStatus
 from engine.protocol.tasks import ArtifactView, AttemptView, TaskList, TaskView
 from engine.store.filters import Condition, condition
 from engine.store.orders import order_by
-from engine.store.readers import Readers, Snapshot
+from engine.store.readers import Part, Readers, Snapshot
 from engine.store.task_views import ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_view, task_view
 from engine.store.text import WORKER_STATUS, when
 
@@ -19,11 +19,11 @@ WHERE task_id = :id ORDER BY attempt, path
 """
 
 
-class TaskReads:
+class TaskReads(Part):
     """What an operator reads of tasks. Every call reads one moment of the store."""
 
     def __init__(self, readers: Readers) -> None:
-        self._look = readers.look
+        super().__init__(readers)
         self._totals = _Totals()
 
     async def tasks(

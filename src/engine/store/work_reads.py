@@ -17,7 +17,7 @@ from engine.protocol.work import (
     SnapshotView,
 )
 from engine.store.queue_reads import local_midnight
-from engine.store.readers import Readers, Snapshot
+from engine.store.readers import Part, Snapshot
 from engine.store.text import when, when_known
 
 V = TypeVar("V")
@@ -73,10 +73,7 @@ _COST_KEYS = {
 _APPROVALS = "SELECT id, kind, title, job_id, task_id, digest, state, created_at, expires_at FROM checkpoints"
 
 
-class WorkReads:
-    def __init__(self, readers: Readers) -> None:
-        self._look = readers.look
-
+class WorkReads(Part):
     async def experiments(self) -> list[ExperimentView]:
         """All experiments, newest first, each with its newest snapshot."""
         return await self._list(_EXPERIMENTS, _experiment)
