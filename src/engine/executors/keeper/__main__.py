@@ -11,6 +11,8 @@ import os
 import sys
 
 _SET_CHILD_SUBREAPER = 36
+_KEPT = ("LD_LIBRARY_PATH", "SHOPFLOOR_ATTEMPT", "SHOPFLOOR_KEEPER", "SHOPFLOOR_KEEPER_IDLE_S")
+"""The cookie is that of a task which shopfloor itself runs in: it ends with that task."""
 _SOURCE = os.path.abspath(__file__ + "/../../../..")
 
 
@@ -24,8 +26,7 @@ def _start(home: str, version: str) -> None:
     os.setsid()
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.set_inheritable(tell, True)
-    # The cookie of a task that shopfloor itself runs in stays, so that it ends with that task.
-    kept = {name: os.environ[name] for name in os.environ if name.startswith(("LD_", "SHOPFLOOR_"))}
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     arguments = [sys.executable, "-I", "-S", "-X", "utf8", os.path.abspath(__file__), "serve", home, version, str(tell)]
     os.execve(sys.executable, arguments, kept)  # noqa: S606 - there is no shell to be had here
 

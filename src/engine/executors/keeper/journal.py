@@ -14,7 +14,8 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+
+    from engine.executors.keeper.link import Link
 
     Outcome = tuple[float, int | None, int | None, str | None, str | None]
     """Time, exit code, signal, lost, refused: exactly one of the last four is set."""
@@ -36,7 +37,6 @@ class Attempt:
         "outcome",
         "output",
         "pid",
-        "pidfd",
         "started_at",
         "unwanted",
     )
@@ -50,10 +50,9 @@ class Attempt:
         self.started_at = 0.0
         self.outcome: Outcome | None = None
         self.ended = False
-        self.pidfd = -1
         self.adopted = False  # started by the keeper before this one: not our child
         self.unwanted = False  # no engine asks for it: forgotten as soon as it is over
-        self.link: Any = None
+        self.link: Link | None = None
 
     def is_process(self, born: int) -> bool:
         """Whether a process with this attempt's pid and that start tick is the one that was started."""

@@ -23,7 +23,7 @@ class Link:
     `due` is the monotonic time by which to send: 0 is at once, `NEVER` is nothing to send.
     """
 
-    __slots__ = ("_out", "_said", "_socket", "_unpacker", "due", "stuck")
+    __slots__ = ("_out", "_said", "_socket", "_unpacker", "closed", "due", "stuck")
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -31,6 +31,7 @@ class Link:
         self._unpacker = Unpacker()
         self._said: list[Sequence[Any]] = []
         self._out = bytearray()
+        self.closed = False
         self.due = NEVER
         self.stuck = False  # the socket was full: waiting until it takes more
 
@@ -65,6 +66,7 @@ class Link:
         return not self._out
 
     def close(self) -> None:
+        self.closed = True
         self._socket.close()
 
 
@@ -99,5 +101,6 @@ class Door:
                 connection.close()
 
     def close(self) -> None:
-        os.unlink(self._path)
         self._socket.close()
+        if os.path.lexists(self._path):
+            os.unlink(self._path)

@@ -43,9 +43,11 @@ class Snapshot:
         self._all = processes.everything()
         self._own = os.getpid()
         self._children: dict[int, list[Process]] = {}
+        self._by_session: dict[int, list[Process]] = {}
         self._by_cookie: dict[str, list[Process]] | None = None
         for process in self._all.values():
             self._children.setdefault(process.parent, []).append(process)
+            self._by_session.setdefault(process.session, []).append(process)
 
     def marked(self, key: str) -> list[Process]:
         """The living processes that carry the attempt's cookie, oldest first."""
@@ -63,7 +65,7 @@ class Snapshot:
         leader = self._all.get(attempt.pid)
         # Only its own leader, or none at all, makes the session this attempt's: pids come round again.
         if attempt.pid and (leader is None or attempt.is_process(leader.born)):
-            seeds += [process for process in self._all.values() if process.session == attempt.pid]
+            seeds += self._by_session.get(attempt.pid, ())
             seeds += [leader] if leader is not None else []
         while seeds:
             process = seeds.pop()
