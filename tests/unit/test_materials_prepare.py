@@ -275,6 +275,28 @@ async def test_cancelling_waits_until_the_thread_has_cleaned_up() -> None:
     background.close()
 
 
+async def test_what_waits_for_a_thread_is_cancelled_at_once_and_closing_ends_the_rest() -> None:
+    background = Background(1)
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(stop: Stop) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        stop.wait(30)
+
+    first = asyncio.create_task(background.run(work))
+    await begun.wait()
+    second = asyncio.create_task(background.run(work))
+    await asyncio.sleep(0)
+    second.cancel()
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        await asyncio.to_thread(background.close)
+        with pytest.raises(Stopped):
+            await first
+
+
 async def test_cancelling_a_preparation_leaves_nothing_half_made(
     materials: Materials, project: Path, tmp_path: Path
 ) -> None:

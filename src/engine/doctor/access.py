@@ -24,13 +24,14 @@ def permissions(settings: Settings) -> Finding:
     if not home.root.exists():
         return ok("permissions", f"{home.root} is not there yet; the first start makes it for you alone")
     for path in (home.root, home.key, home.socket, home.keeper_socket, home.database):
-        finding = _private(path)
+        # The database is as private as the folder around it.
+        finding = _private(path, closed=path != home.database)
         if finding is not None:
             return finding
-    return ok("permissions", "home, key, sockets and database are yours alone")
+    return ok("permissions", "home, key and sockets are yours alone")
 
 
-def _private(path: Path) -> Finding | None:
+def _private(path: Path, *, closed: bool) -> Finding | None:
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -44,7 +45,7 @@ def _private(path: Path) -> Finding | None:
             "run the engine as the user who owns its home, or set SHOPFLOOR_HOME to a folder of your own",
         )
     mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077:
+    if closed and mode & 0o077:
         safe = 0o700 if stat.S_ISDIR(status.st_mode) else 0o600
         return fail("permissions", f"{path} is open to others (mode {mode:o})", f"run: chmod {safe:o} {path}")
     return None

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -92,8 +91,11 @@ def mounted(path: Path, mountinfo: Path) -> tuple[str, str]:
     return best
 
 
-def sqlite(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> Finding:
+def sqlite(version: tuple[int, ...] | None = None) -> Finding:
     """Whether this Python's SQLite has what the store needs, and the bug that it should not have."""
+    from engine.store.checkup import library_version
+
+    version = version or library_version()
     name = "SQLite " + ".".join(map(str, version))
     if version < _OLDEST_SQLITE:
         return fail("sqlite", f"{name} is too old", "use a Python with SQLite 3.35 or newer")

@@ -50,22 +50,30 @@ class Stop:
 class Background:
     """A few threads of our own, so that a slow disk or network never starves the engine's other threads."""
 
-    def __init__(self, threads: int = 4) -> None:
+    def __init__(self, threads: int = 8) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="materials")
+        self._running: set[Stop] = set()
 
     async def run(self, work: Callable[[Stop], T]) -> T:
         """Run `work` in a thread. When the caller is cancelled, the work is stopped and waited for first."""
         stop = Stop()
-        future = asyncio.get_running_loop().run_in_executor(self._pool, work, stop)
+        running = self._pool.submit(work, stop)
+        future = asyncio.wrap_future(running)
+        self._running.add(stop)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             stop.set()
-            await asyncio.wait([future])
-            if not future.cancelled():
-                future.exception()
+            if not running.cancel():
+                await asyncio.wait([future])
             raise
+        finally:
+            self._running.discard(stop)
+            if future.done() and not future.cancelled():
+                future.exception()
 
     def close(self) -> None:
-        """Wait for what still runs, and let no more begin."""
+        """Stop what still runs, wait for it, and let no more begin."""
+        for stop in list(self._running):
+            stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -73,11 +73,12 @@ class Materials:
         self._home = home
         self._newest_snapshot = newest_snapshot
         self._background = Background()
+        self._downloads = Background()
         self.snapshots = Snapshots(home.snapshots, home=home.root)
         terms = Terms(
             max_bytes=int(settings.dataset_max_gb * (1 << 30)), keep_free_bytes=settings.disk_reserve_mb << 20
         )
-        self._datasets = Datasets(home.datasets, terms, self._background)
+        self._datasets = Datasets(home.datasets, terms, self._downloads)
         self._mounts = Mounts(home.datasets / ".mounts")
 
     async def open(self, live: Collection[tuple[str, int]]) -> None:
@@ -92,7 +93,8 @@ class Materials:
         await self._background.run(work)
 
     def close(self) -> None:
-        """Wait for what still runs in the background."""
+        """Stop what still runs in the background, and wait until it has."""
+        self._downloads.close()
         self._background.close()
 
     async def run(self, work: Callable[[Stop], T]) -> T:

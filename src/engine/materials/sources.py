@@ -6,6 +6,7 @@ Everything here blocks, checks `stop` between chunks, and writes only the new pa
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import urllib.parse
@@ -20,6 +21,9 @@ from engine.materials.trees import Kind, Limits, Manifest, copy_file, entry_of, 
 
 if TYPE_CHECKING:
     import httpx
+
+# An address may hold a secret, and httpx tells each one that it asks.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _CHUNK = 1 << 20
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -191,6 +195,8 @@ async def _download(url: str, target: Path, terms: Terms, known: dict[str, str])
     except httpx.TimeoutException as error:
         raise _Transient("the server did not answer in time") from error
     except httpx.ConnectError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise MaterialError("the server's certificate is not one that this machine trusts") from error
         raise _Transient("the server could not be reached") from error
     except httpx.TransportError as error:
         raise _Transient("the connection broke") from error

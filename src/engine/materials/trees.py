@@ -19,6 +19,7 @@ from engine.materials.ignore import Rules, ignored, read_rules
 CHUNK = 1 << 20
 _FICLONE = 0x40049409
 _NEVER = ".git"
+_FOLDER_MODE = 0o755
 
 
 class Kind(StrEnum):
@@ -29,7 +30,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One path of a tree. `digest` is a file's SHA-256 or a link's target; `mode` holds permission bits alone."""
+    """One path of a tree. `digest` is a file's SHA-256 or a link's target; `mode` holds permission bits alone.
+
+    All folders have the same mode: like git, archives made elsewhere do not always tell it.
+    """
 
     path: str
     kind: Kind
@@ -158,7 +162,7 @@ class _Walk:
                 return
             found = Found(path, Kind.LINK, 0o777, 0, 0, target)
         elif stat.S_ISDIR(status.st_mode):
-            found = Found(path, Kind.FOLDER, mode | 0o700, 0, 0)
+            found = Found(path, Kind.FOLDER, _FOLDER_MODE, 0, 0)
         elif stat.S_ISREG(status.st_mode):
             found = Found(path, Kind.FILE, mode | 0o400, status.st_size, status.st_mtime_ns)
             self._bytes += status.st_size

@@ -7,14 +7,17 @@ from engine.store.errors import StoreError
 from engine.store.migrations import HEAD
 from engine.store.sqlite import SqliteBackend
 
+SQLITE_VERSION = sqlite3.sqlite_version_info
+"""Of the library that this Python brings."""
+
 
 def examine(path: Path, busy_timeout_s: float = 5.0) -> bool:
-    """Whether the SQLite file at `path` is of this version; an older one is brought up at the next start.
+    """Whether the SQLite file at `path`, every page of it, is of this version; an older one is brought up at a start.
 
     Raises what `Database.open` raises for a file that it refuses: `NewerDatabase`, `DamagedDatabase`, `StoreError`.
     """
     backend = SqliteBackend(path, busy_timeout_s)
     try:
-        return backend._inspect() in {None, HEAD}  # noqa: SLF001 - the same room
+        return backend.inspect(thorough=True) in {None, HEAD}
     except sqlite3.Error as error:
         raise backend.explain(error) or StoreError(f"{path} can't be read: {error}") from error
