@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import resource
 import signal
+import socket
 import stat
 import uuid
 from collections.abc import AsyncIterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.executors import keeper_client
 from engine.executors.base import AttemptKey, Ended
 from tests.keeping import Shop, alive, end_keeper, gone, opened, status_kb, true
 
@@ -270,6 +273,23 @@ class TestLeftovers:
 
         assert len(alive(mark)) == 3
 
+    async def test_among_hundreds(self, shop: Shop, mark: str) -> None:
+        others = [shop.make(["sleep", "60"], f"t{number}", MARK=mark) for number in range(700)]
+        shop.executor.launch(others)
+        await shop.until(lambda: len(shop.reports) == 700)
+        left = uuid.uuid4().hex
+
+        key = shop.start(["sh", "-c", "sleep 60 & (setsid sleep 61 &) ; exit 5"], "leaves", MARK=left)
+
+        assert (await shop.ended(key)).exit_code == 5
+        assert not alive(left)
+        assert len(alive(mark)) == 700
+        for launch in others:
+            shop.executor.cancel(launch.key, 5)
+        for launch in others:
+            assert (await shop.ended(launch.key)).signal == signal.SIGTERM
+        assert not alive(mark)
+
 
 class TestAdopting:
     async def test_what_runs_and_what_ended_is_handed_over(self, shop: Shop, tmp_path: Path) -> None:
@@ -342,6 +362,54 @@ class TestKeeper:
             await after.executor.adopt([key])
             assert (await after.ended(key)).exit_code == 9
         await end_keeper(tmp_path)
+
+    async def test_after_an_upgrade_it_is_replaced_once_it_has_nothing_to_keep(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        key = shop.start(["sh", "-c", "until [ -e gate ]; do sleep 0.01; done; exit 7"])
+        await shop.started(key)
+        before = shop.executor.keeper_pid
+        await shop.executor.close()
+        monkeypatch.setattr(keeper_client, "version", lambda: "the next one")
+
+        async with opened(shop.home.root) as after:
+            assert await after.executor.adopt([key]) == {key}
+            assert (await after.ended(after.start(["true"], "t2"))).exit_code == 0
+            assert after.executor.keeper_pid == before
+            (shop.home.attempt(*key) / "gate").touch()
+            assert (await after.ended(key)).exit_code == 7
+            after.executor.forget([key, AttemptKey("t2", 1)])
+            await true(lambda: after.executor.keeper_pid not in {before, None})
+            assert (await after.ended(after.start(["true"], "t3"))).exit_code == 0
+
+    async def test_a_full_disk_refuses_what_can_not_be_written_down(self, shop: Shop) -> None:
+        runs = shop.start(["sh", "-c", "until [ -e gate ]; do sleep 0.01; done"])
+        await shop.started(runs)
+        assert shop.executor.keeper_pid is not None
+        # The limit on a file's size fails its writes as a full disk does, for this one process.
+        size = shop.home.keeper_journal.stat().st_size
+        _, most = resource.prlimit(shop.executor.keeper_pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(shop.executor.keeper_pid, resource.RLIMIT_FSIZE, (size, most))
+
+        refused = (await shop.ended(shop.start(["true"], "t2"))).refused
+        (shop.home.attempt(*runs) / "gate").touch()
+        ended = await shop.ended(runs)
+        resource.prlimit(shop.executor.keeper_pid, resource.RLIMIT_FSIZE, (most, most))
+
+        assert refused == "the keeper can't write its journal: File too large"
+        assert ended.exit_code == 0
+        assert (await shop.ended(shop.start(["true"], "t3"))).exit_code == 0
+        assert b"E\tt1#1" in shop.home.keeper_journal.read_bytes()
+
+    async def test_a_peer_that_talks_nonsense_is_shown_out(self, shop: Shop) -> None:
+        with socket.socket(socket.AF_UNIX) as peer:
+            folder = os.open(shop.home.root, os.O_RDONLY)
+            peer.connect(f"/proc/self/fd/{folder}/keeper.sock")
+            os.close(folder)
+            peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            peer.settimeout(10)
+            assert await asyncio.to_thread(peer.recv, 1) == b""
+        assert (await shop.ended(shop.start(["true"]))).exit_code == 0
 
     async def test_term_does_not_end_it(self, shop: Shop) -> None:
         assert shop.executor.keeper_pid is not None

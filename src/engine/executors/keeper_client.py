@@ -98,7 +98,7 @@ async def _knock(home: Home, heard: Callable[[list[Message]], None], lost: Calla
     loop = asyncio.get_running_loop()
     _, link = await loop.create_unix_connection(lambda: KeeperLink(heard, lost), sock=connection)
     try:
-        _, protocol, version, link.keeper_pid = await link.welcome
+        _, protocol, its_version, link.keeper_pid = await link.welcome
     except asyncio.CancelledError:
         return None
     if protocol != PROTOCOL:
@@ -107,14 +107,14 @@ async def _knock(home: Home, heard: Callable[[list[Message]], None], lost: Calla
             f"the keeper that runs speaks protocol {protocol}, this engine {PROTOCOL}: "
             "let the engine it belongs to finish its tasks, then start this one"
         )
-    if version != _version():
+    if its_version != version():
         # It goes as soon as nothing is left to keep; the next one is then of our version.
         link.say([("retire",)])
     return link
 
 
 @functools.cache
-def _version() -> str:
+def version() -> str:
     """A fingerprint of the keeper's source: after an upgrade, the one that runs is not the one we would start."""
     digest = 0
     for file in sorted(_SCRIPT.parent.glob("*.py")):
@@ -140,7 +140,7 @@ def _dial(path: Path) -> socket.socket | None:
 
 def _start(home: Home) -> None:
     home.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [sys.executable, "-I", "-S", "-X", "utf8", str(_SCRIPT), "start", str(home.root.resolve()), _version()]
+    command = [sys.executable, "-I", "-S", "-X", "utf8", str(_SCRIPT), "start", str(home.root.resolve()), version()]
     try:
         # Returns 1 when another keeper came first: the next knock finds that one.
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=_START_S, check=False)
