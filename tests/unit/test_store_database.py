@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.store import sqlite as sqlite_backend
+from engine.store.checkup import examine
 from engine.store.database import DamagedDatabase, Database, LockedDatabase, NewerDatabase, StoreError
 from engine.store.migrations import HEAD, REVISIONS, SCHEMA, render
 from engine.store.migrations.upgrade import bring_to_head
@@ -135,6 +136,16 @@ def a_page_of_noise(path: Path) -> None:
     path.write_bytes(content)
 
 
+def damage_in_the_middle(path: Path) -> None:
+    """Leaves the first and last row of every table whole."""
+    with closing(sqlite3.connect(path)) as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    content = bytearray(path.read_bytes())
+    for page in range(pages // 3, 2 * pages // 3):
+        content[page * 4096 : page * 4096 + 16] = b"\xff" * 16
+    path.write_bytes(content)
+
+
 def someone_elses(path: Path) -> None:
     path.unlink()
     with closing(sqlite3.connect(path)) as connection:
@@ -169,6 +180,28 @@ async def test_a_large_damaged_database_is_found_without_reading_all_of_it(
     assert digests(tmp_path) == before
 
 
+async def test_a_checkup_reads_every_page_of_a_large_database_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_backend, "_THOROUGH_UP_TO", 0)
+    path = await fill(tmp_path, tasks=2000)
+    assert examine(path)
+    damage_in_the_middle(path)
+    before = digests(tmp_path)
+    Database.open(url(tmp_path)).close()
+    with pytest.raises(DamagedDatabase):
+        examine(path)
+    assert digests(tmp_path) == before
+
+
+async def test_a_checkup_leaves_a_database_that_is_in_use_alone(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.writer.run(lambda tx: add_mark(tx, "a"))
+        assert examine(tmp_path / "shopfloor.db")
+        await store.writer.run(lambda tx: add_mark(tx, "b"))
+    assert marks(tmp_path) == ["a", "b"]
+
+
 async def test_damage_after_a_kill_is_named_and_the_log_is_kept_too(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await store.writer.run(lambda tx: [add_task(tx) for _ in range(200)])
@@ -195,13 +228,7 @@ async def test_what_only_the_log_holds_after_a_kill_is_there(tmp_path: Path) -> 
 
 
 async def test_damage_that_is_met_later_is_named_to_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = await fill(tmp_path, tasks=2000)
-    with closing(sqlite3.connect(path)) as connection:
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    content = bytearray(path.read_bytes())
-    for page in range(pages // 3, 2 * pages // 3):
-        content[page * 4096 : page * 4096 + 16] = b"\xff" * 16
-    path.write_bytes(content)
+    damage_in_the_middle(await fill(tmp_path, tasks=2000))
     monkeypatch.setattr(sqlite_backend, "_THOROUGH_UP_TO", 0)
     async with opened(tmp_path) as store:
         with pytest.raises(DamagedDatabase, match="is damaged"):

@@ -7,8 +7,10 @@ from engine.store.errors import StoreError
 from engine.store.migrations import HEAD
 from engine.store.sqlite import SqliteBackend
 
-SQLITE_VERSION = sqlite3.sqlite_version_info
-"""Of the library that this Python brings."""
+
+def library_version() -> tuple[int, ...]:
+    """Of the SQLite that this Python brings."""
+    return sqlite3.sqlite_version_info
 
 
 def examine(path: Path, busy_timeout_s: float = 5.0) -> bool:
