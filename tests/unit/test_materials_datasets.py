@@ -148,6 +148,7 @@ async def test_a_folder_is_kept_whole_and_by_its_content(datasets: Datasets, tmp
     kept = await datasets.ensure("images", str(source), None)
     assert (kept / "train" / "1.png").read_bytes() == b"one"
     assert (kept / "first").read_bytes() == b"one"
+    assert not any(path.stat().st_mode & 0o222 for path in (kept, kept / "train", kept / "train" / "1.png"))
     assert await datasets.ensure("images", str(source), kept.name) == kept
     (source / "train" / "2.png").write_bytes(b"two")
     again = await datasets.ensure("images", str(source), None)

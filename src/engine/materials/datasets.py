@@ -115,11 +115,17 @@ class Datasets:
             for folder, _, names in os.walk(partial):
                 flush(f"{folder}/{name}" for name in names if not Path(folder, name).is_symlink())
                 flush([folder])
+                if folder != str(partial):
+                    Path(folder).chmod(0o555)
         else:
             partial.chmod(0o444)
             flush([partial])
+        content = self._content(fetched.digest)
         try:
-            partial.rename(self._content(fetched.digest))
+            partial.rename(content)
+            if content.is_dir():
+                # Not before: to be renamed, a folder has to be writable.
+                content.chmod(0o555)
         except OSError as error:
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
