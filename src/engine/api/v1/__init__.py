@@ -1,0 +1,1 @@
+"""The native API: what the worker contract does not say."""

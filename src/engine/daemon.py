@@ -1,0 +1,250 @@
+"""The engine as a process: composes everything, serves until it is told to stop, and takes it apart again."""
+
+import asyncio
+import gc
+import importlib.metadata
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Final, Literal
+from urllib.parse import quote
+
+import uvloop
+
+from engine.api.app import create_app
+from engine.api.parts import Parts
+from engine.api.server import HttpServer, ListenError, tcp_socket, unix_socket
+from engine.background import READY
+from engine.control.experiments import Experiments
+from engine.control.keys import KeyFileError, Keys
+from engine.control.queue import Queue
+from engine.control.tasks import Tasks
+from engine.control.usage import UsageMeter
+from engine.events import EventHub
+from engine.executors.process import ProcessExecutor
+from engine.local import HomeTaken, hold
+from engine.log import start_log
+from engine.machine import detect
+from engine.maintenance import Chore, Maintenance
+from engine.materials.prepare import Materials
+from engine.output import Output
+from engine.protocol.machine import EngineFile
+from engine.protocol.states import ExecutorName
+from engine.scheduler import recovery
+from engine.scheduler.capacity import Capacity
+from engine.scheduler.loop import Scheduler
+from engine.settings import Home, Settings
+from engine.store.database import Database
+from engine.store.errors import StoreError
+from engine.store.event_reads import prune_events
+from engine.store.reads import Reads
+from engine.store.writer import Transaction, Writer
+
+log = logging.getLogger(__name__)
+
+_WORKER: Final = "worker"
+
+StopMode = Literal["leave", "drain"]
+_STOP_SIGNALS: Final[dict[signal.Signals, StopMode | None]] = {
+    signal.SIGTERM: None,
+    signal.SIGINT: None,
+    signal.SIGHUP: None,
+    signal.SIGUSR1: "drain",
+    signal.SIGUSR2: "leave",
+}
+
+
+class StartError(Exception):
+    """The engine can't start; the message says what to do."""
+
+
+def serve(settings: Settings, *, background: bool = False) -> None:
+    """Run the engine until it is stopped. Raises StartError when it can't start.
+
+    In the background, stdout is a pipe to whoever started it: it is told once the engine is ready.
+    """
+    home = Home(settings.home)
+    try:
+        home.create()
+        with hold(home):
+            start_log(home.logs, settings.log_level, foreground=not background)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(Daemon(settings, home, background=background).run())
+    except OSError as error:
+        raise StartError(f"home: {home.root} can't be used: {error.strerror or error}") from error
+    except (HomeTaken, ListenError, KeyFileError, StoreError) as error:
+        raise StartError(str(error)) from error
+
+
+class Daemon:
+    """One run of the engine on a home that this process holds."""
+
+    def __init__(self, settings: Settings, home: Home, *, background: bool) -> None:
+        self._settings = settings
+        self._home = home
+        self._background = background
+        self._version = importlib.metadata.version("shopfloor")
+        self._started_at = time.time()
+        self._stop: asyncio.Future[StopMode]
+        self._hurry = asyncio.Event()
+        self._draining = False
+
+    async def run(self) -> None:
+        """Serve until the first signal; a second one ends a drain. What was begun is undone in the other order."""
+        self._stop = asyncio.get_running_loop().create_future()
+        async with AsyncExitStack() as stack:
+            tcp, unix = self._listeners(stack)
+            self._heed_signals(stack)
+            parts, scheduler, writer = await self._compose(stack, f"http://{_address(tcp)}")
+            server = HttpServer(create_app(parts), tcp, unix)
+            serving = asyncio.create_task(server.serve())
+            await server.ready.wait()
+            _settle_memory()
+            await writer.run(lambda tx: tx.event("engine.started", parts.worker_id, {"version": self._version}))
+            self._announce(parts.url)
+            try:
+                await self._wind_down(await self._stop, scheduler, writer, parts)
+            finally:
+                parts.hub.close()
+                server.stop()
+                await serving
+
+    async def _compose(self, stack: AsyncExitStack, url: str) -> tuple[Parts, Scheduler, Writer]:
+        settings, home = self._settings, self._home
+        database = Database.open(settings.database_url or f"sqlite:///{quote(str(home.database))}")
+        stack.callback(database.close)
+        reads = Reads(database)
+        stack.callback(reads.close)
+        hub = EventHub(await reads.newest_event(), lambda since, limit: reads.events(since, limit))
+        writer = Writer(database, hub.publish)
+        writer.start()
+        stack.push_async_callback(asyncio.to_thread, writer.close)
+        keys = Keys(writer)
+        await keys.load()
+        await keys.open_local(home.key)
+        materials = Materials(home, settings, reads.newest_snapshot)
+        stack.push_async_callback(asyncio.to_thread, materials.close)
+        worker_id = await writer.run(_worker_id)
+        scheduler = Scheduler(
+            writer,
+            Capacity(detect(settings)),
+            {ExecutorName.PROCESS: ProcessExecutor(home)},
+            materials,
+            settings=settings,
+            home=home,
+            worker_id=worker_id,
+        )
+        await scheduler.start()
+        output = Output(home)
+        maintenance = Maintenance(self._chores(output, writer))
+        maintenance.start()
+        stack.push_async_callback(maintenance.close)
+        queue = Queue(scheduler, reads, home)
+        parts = Parts(
+            settings=settings,
+            home=home,
+            version=self._version,
+            started_at=self._started_at,
+            url=url,
+            worker_id=worker_id,
+            database=database.dialect,
+            reads=reads,
+            hub=hub,
+            keys=keys,
+            tasks=Tasks(scheduler, reads, materials),
+            queue=queue,
+            experiments=Experiments(writer, materials),
+            output=output,
+            usage=UsageMeter(reads),
+            draining=lambda: self._draining,
+        )
+        return parts, scheduler, writer
+
+    async def _wind_down(self, mode: StopMode, scheduler: Scheduler, writer: Writer, parts: Parts) -> None:
+        self._draining = mode == "drain"
+        log.info("stopping: %s", "waiting for what runs" if self._draining else "what runs is left running")
+        await writer.run(lambda tx: tx.event("engine.stopping", parts.worker_id, {"mode": mode}))
+        stopping = asyncio.create_task(scheduler.stop(mode))
+        hurrying = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait([stopping, hurrying], return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        if not stopping.done():
+            log.info("told again: what runs is left running")
+            stopping.cancel()
+            await asyncio.wait([stopping])
+            await scheduler.stop("leave")
+        else:
+            stopping.result()
+
+    def _chores(self, output: Output, writer: Writer) -> dict[str, Chore]:
+        chores: dict[str, Chore] = {"pruning old output": lambda: output.prune(self._settings, writer)}
+        days = self._settings.event_keep_days
+        if days:
+            chores["pruning old events"] = lambda: prune_events(writer, time.time() - days * 86400)
+        return chores
+
+    def _listeners(self, stack: AsyncExitStack) -> tuple[socket.socket, socket.socket]:
+        tcp = stack.enter_context(tcp_socket(self._settings.host, self._settings.port))
+        unix = stack.enter_context(unix_socket(self._home.socket))
+        stack.callback(self._home.socket.unlink, missing_ok=True)
+        stack.callback(self._home.engine_file.unlink, missing_ok=True)
+        return tcp, unix
+
+    def _heed_signals(self, stack: AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        for number, mode in _STOP_SIGNALS.items():
+            loop.add_signal_handler(number, self._on_signal, number, mode or self._settings.on_stop)
+            stack.callback(loop.remove_signal_handler, number)
+
+    def _on_signal(self, number: signal.Signals, mode: StopMode) -> None:
+        log.info("%s", number.name)
+        if self._stop.done():
+            self._hurry.set()
+        else:
+            self._stop.set_result(mode)
+
+    def _announce(self, url: str) -> None:
+        """Write `engine.json`, which is the sign that the engine is ready, and tell whoever waits."""
+        facts = EngineFile(
+            pid=os.getpid(),
+            url=url,
+            socket=str(self._home.socket),
+            version=self._version,
+            started_at=datetime.fromtimestamp(self._started_at, UTC),
+        )
+        partial = self._home.engine_file.with_suffix(".partial")
+        partial.write_text(facts.model_dump_json() + "\n", "utf-8")
+        partial.replace(self._home.engine_file)
+        log.info("ready at %s and %s, version %s", facts.url, facts.socket, facts.version)
+        if self._background:
+            os.write(sys.stdout.fileno(), READY + url.encode() + b"\n")
+            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+                os.dup2(nowhere.fileno(), sys.stderr.fileno())
+
+
+def _address(tcp: socket.socket) -> str:
+    host, port = tcp.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _worker_id(tx: Transaction) -> str:
+    """Who this engine is to its tasks: a name that its home keeps, with the machine's own in it for people."""
+    known = recovery.read_state(tx, _WORKER)
+    if known is None:
+        known = f"{socket.gethostname().partition('.')[0][:40] or 'engine'}-{secrets.token_hex(3)}"
+        recovery.write_state(tx, _WORKER, known)
+    return str(known)
+
+
+def _settle_memory() -> None:
+    """What was made so far lives as long as the process: the collector need not look at it again, nor often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
