@@ -13,12 +13,13 @@ import pytest
 
 from engine.protocol.states import ENDED, Role, TaskState, WorkerStatus
 from engine.protocol.tasks import ArtifactView
+from engine.scheduler.transitions import RANKS
 from engine.store.database import StoreError
 from engine.store.experiment_writes import insert_experiment, insert_snapshot
 from engine.store.filters import FilterError
 from engine.store.queue_reads import local_midnight
 from engine.store.readers import Snapshot
-from engine.store.text import WORKER_STATUS
+from engine.store.text import RANKS_BEFORE_THE_END, WORKER_STATUS
 from engine.store.writer import Transaction
 from tests.unit.store_parts import NOW, Store, add_task, opened
 
@@ -134,6 +135,10 @@ async def test_the_contracts_status_finds_the_native_states_behind_it(tmp_path: 
 
 def test_every_state_has_a_word_in_the_contract() -> None:
     assert set(WORKER_STATUS) == set(TaskState)
+
+
+def test_the_ranks_are_those_that_the_scheduler_gives() -> None:
+    assert {state: rank for state, rank in RANKS.items() if state not in ENDED} == RANKS_BEFORE_THE_END
 
 
 async def test_a_task_is_shown_with_all_that_was_asked_of_it(tmp_path: Path) -> None:
@@ -367,19 +372,20 @@ async def test_jobs_phases_costs_and_approvals_show_what_is_stored(tmp_path: Pat
         assert ([row.id for row in approvals.rows], approvals.total) == (["open"], 1)
 
 
-async def test_the_first_window_of_a_long_queue_reads_only_its_own_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "state:queued", "status:queued cpu:1"])
+async def test_the_first_window_of_a_long_queue_reads_only_its_own_rows(tmp_path: Path, text: str) -> None:
     """The work of a window, in the database's own steps, hardly grows with the queue."""
     async with opened(tmp_path) as store:
         work: list[int] = []
         for more in (100, 4900):
             await store.writer.run(lambda tx, more=more: [add_task(tx) for _ in range(more)])  # type: ignore[misc]
-            work.append(await _steps(store))
+            work.append(await _steps(store, text))
     assert work[1] < 1.2 * work[0]
 
 
-async def _steps(store: Store) -> int:
+async def _steps(store: Store, text: str) -> int:
     """Virtual machine steps of SQLite for the first window in the default order."""
-    from engine.store.filters import Condition
+    from engine.store.filters import condition
     from engine.store.orders import order_by
     from engine.store.task_reads import _window
 
@@ -394,7 +400,9 @@ async def _steps(store: Store) -> int:
         connection = snapshot._cursor.connection  # type: ignore[attr-defined]
         connection.set_progress_handler(count, 10)
         try:
-            assert len(_window(snapshot, Condition(), order_by("order"), 50, 0)) == 50
+            assert (
+                len(_window(snapshot, condition(text, snapshot.backend.command_text), order_by("order"), 50, 0)) == 50
+            )
         finally:
             connection.set_progress_handler(None, 0)
         return steps

@@ -14,7 +14,7 @@ from string import ascii_lowercase, ascii_uppercase
 from engine.protocol.states import ExecutorName, TaskState, WorkerStatus
 from engine.store.filter_terms import FilterError, Regex, Term, Value, read_terms
 from engine.store.regex import check_regex
-from engine.store.text import WORKER_STATUS
+from engine.store.text import RANKS_BEFORE_THE_END, WORKER_STATUS
 
 __all__ = ["Condition", "FilterError", "condition"]
 
@@ -34,14 +34,22 @@ _NUMBER = re.compile(r"(>=|<=|>|<|=)?(-?\d{1,15}(?:\.\d{1,6})?)")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What stands behind WHERE, and the values of its names. `sql` is empty when everything matches."""
+    """What stands behind WHERE, and the values of its names. `sql` is empty when everything matches.
+
+    `hint` follows from the rest: with it the default order is read from its index, which counting is better without.
+    """
 
     sql: str = ""
     params: Mapping[str, object] = field(default_factory=dict)
+    hint: str = ""
 
     @property
     def where(self) -> str:
         return f"WHERE {self.sql}" if self.sql else ""
+
+    @property
+    def where_in_order(self) -> str:
+        return f"{self.where} AND {self.hint}" if self.hint else self.where
 
 
 def condition(text: str, command_text: str) -> Condition:
@@ -59,12 +67,13 @@ def condition(text: str, command_text: str) -> Condition:
     builder = _Builder(command_text)
     # Expressions last: the database tries them only where all else holds.
     parts = [builder.term(term) for term in sorted(terms, key=lambda term: isinstance(term.value, Regex))]
-    return Condition(" AND ".join(parts), builder.params)
+    return Condition(" AND ".join(parts), builder.params, " AND ".join(builder.hints))
 
 
 class _Builder:
     def __init__(self, command_text: str) -> None:
         self.params: dict[str, object] = {}
+        self.hints: list[str] = []
         self._command = command_text
 
     def term(self, term: Term) -> str:
@@ -143,11 +152,17 @@ class _Builder:
         return f"json_extract(metadata, {self._bind(path)})"
 
     def _state(self, term: Term, _: str) -> str:
-        return self._any_of("state", self._words(term, tuple(TaskState)))
+        return self._within(term, self._words(term, tuple(TaskState)))
 
     def _status(self, term: Term, _: str) -> str:
         wanted = self._words(term, tuple(WorkerStatus))
-        return self._any_of("state", [state for state, status in WORKER_STATUS.items() if status in wanted])
+        return self._within(term, [state for state, status in WORKER_STATUS.items() if status in wanted])
+
+    def _within(self, term: Term, states: Sequence[str]) -> str:
+        if not term.inverted and all(state in RANKS_BEFORE_THE_END for state in states):
+            ranks = {RANKS_BEFORE_THE_END[state] for state in states}
+            self.hints.append(f"rank IN ({', '.join(str(rank) for rank in sorted(ranks))})")
+        return self._any_of("state", states)
 
     def _executor(self, term: Term, name: str) -> str:
         return self._any_of(name, self._words(term, tuple(ExecutorName)))

@@ -10,7 +10,7 @@ from engine.store.filters import Condition, condition
 from engine.store.orders import order_by
 from engine.store.readers import Part, Readers, Snapshot
 from engine.store.task_views import ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_view, task_view
-from engine.store.text import WORKER_STATUS, when
+from engine.store.text import when
 
 _REMEMBERED_TOTALS = 32
 _ARTIFACTS = """
@@ -68,7 +68,7 @@ class TaskReads(Part):
             return [
                 row[0]
                 for row in snapshot.rows(
-                    f"SELECT id FROM tasks {wanted.where} ORDER BY {order_by('order')} LIMIT :limit",
+                    f"SELECT id FROM tasks {wanted.where_in_order} ORDER BY {order_by('order')} LIMIT :limit",
                     {**wanted.params, "limit": limit},
                 )
             ]
@@ -117,17 +117,12 @@ class _Totals:
 
 
 def _wanted(snapshot: Snapshot, status: WorkerStatus | None, text: str) -> Condition:
-    wanted = condition(text, snapshot.backend.command_text)
-    if status is None:
-        return wanted
-    states = {f"s{n}": state for n, (state, word) in enumerate(WORKER_STATUS.items()) if word == status}
-    within = f"state IN ({', '.join(f':{name}' for name in states)})"
-    return Condition(f"{within} AND {wanted.sql}" if wanted.sql else within, {**wanted.params, **states})
+    return condition(text if status is None else f"status:{status} {text}", snapshot.backend.command_text)
 
 
 def _window(snapshot: Snapshot, wanted: Condition, order: str, limit: int, offset: int) -> list[TaskView]:
     """The inner query walks the index alone, so that what stands before `offset` costs next to nothing."""
-    inner = f"SELECT seq FROM tasks {wanted.where} ORDER BY {order} LIMIT :limit OFFSET :offset"
+    inner = f"SELECT seq FROM tasks {wanted.where_in_order} ORDER BY {order} LIMIT :limit OFFSET :offset"
     rows = snapshot.rows(
         f"SELECT {TASK_COLUMNS} FROM tasks WHERE seq IN ({inner}) ORDER BY {order}",
         {**wanted.params, "limit": limit, "offset": offset},

@@ -22,6 +22,18 @@ WORKER_STATUS: Mapping[str, WorkerStatus] = MappingProxyType(
 )
 """The worker contract's word for each native state."""
 
+RANKS_BEFORE_THE_END: Mapping[str, int] = MappingProxyType(
+    {
+        TaskState.PREPARING: 0,
+        TaskState.RUNNING: 0,
+        TaskState.COLLECTING: 0,
+        TaskState.WAITING: 1,
+        TaskState.QUEUED: 2,
+        TaskState.BLOCKED: 3,
+    }
+)
+"""`rank` of the tasks in each state that has not ended."""
+
 
 def when(at: float) -> datetime:
     """A stored time, as the wire has it."""
