@@ -119,7 +119,8 @@ class Mounts:
                 self._keep(replace(mount, users=tuple(user for user in mount.users if user in live)))
 
     def in_use_by(self, user: str) -> bool:
-        return any(user in mount.users for mount in self._mounts.values())
+        """Whether a link was made for `user`. Does not wait for one that is being made."""
+        return any(user in mount.users for mount in list(self._mounts.values()))
 
     def take(self, user: str, target: str, content: Path) -> None:
         """Have the link `target` lead to `content` for as long as `user` needs it.

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -10,7 +10,7 @@ from engine.materials.artifacts import Collected, collect
 from engine.materials.background import Background, Stop
 from engine.materials.datasets import Datasets
 from engine.materials.entry import entry_command, split_args
-from engine.materials.errors import InvalidInput, MaterialError, UnknownSnapshot, reason
+from engine.materials.errors import InvalidInput, MaterialError, reason
 from engine.materials.mounts import Mounts, check_specs, environment_name, mount_inside, mount_target
 from engine.materials.snapshots import Snapshots
 from engine.materials.sources import Terms, parse
@@ -18,6 +18,8 @@ from engine.protocol.tasks import DatasetSpec, SubmitTask
 from engine.settings import Home, Settings
 
 log = logging.getLogger(__name__)
+
+_ENTRIES = 256
 
 T = TypeVar("T")
 
@@ -55,12 +57,11 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An attempt that can start. `environment` comes on top of the task's own; `notes` are for its log."""
+    """An attempt that can start. `environment` comes on top of the task's own."""
 
     cwd: Path
     command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    environment: Mapping[str, str]
 
 
 class Materials:
@@ -72,6 +73,7 @@ class Materials:
     def __init__(self, home: Home, settings: Settings, newest_snapshot: NewestSnapshot) -> None:
         self._home = home
         self._newest_snapshot = newest_snapshot
+        self._entries: dict[str, list[str]] = {}
         self._background = Background()
         self._downloads = Background()
         self.snapshots = Snapshots(home.snapshots, home=home.root)
@@ -145,13 +147,19 @@ class Materials:
             raise InvalidInput(
                 "cwd", "with a snapshot the task runs in a copy of it: give a folder inside it, or none", request.cwd
             )
-        try:
-            manifest = self.snapshots.manifest(snapshot_id)
-        except UnknownSnapshot as error:
-            raise InvalidInput("snapshot_id", str(error), snapshot_id) from error
-        if request.command is not None:
-            return list(request.command)
-        return entry_command(self.snapshots.tree(snapshot_id), manifest)
+        if not self.snapshots.has(snapshot_id):
+            raise InvalidInput("snapshot_id", "no snapshot of that id is stored here", snapshot_id)
+        return list(self._entry(snapshot_id) if request.command is None else request.command)
+
+    def _entry(self, snapshot_id: str) -> list[str]:
+        """The entry command of a snapshot: looked up once, since many tasks of one snapshot come together."""
+        found = self._entries.get(snapshot_id)
+        if found is None:
+            found = entry_command(self.snapshots.tree(snapshot_id), self.snapshots.manifest(snapshot_id))
+            if len(self._entries) >= _ENTRIES:
+                self._entries.clear()
+            self._entries[snapshot_id] = found
+        return found
 
     def _named(self, request: SubmitTask) -> list[DatasetSpec]:
         """The datasets asked for by name alone, each pinned to the content that it has now."""
