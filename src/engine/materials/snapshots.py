@@ -123,6 +123,8 @@ class Snapshots:
             partial.rename(target)
         except OSError as error:
             raise MaterialError(f"snapshot {snapshot_id} could not be copied: {reason(error)}") from error
+        except MaterialError as error:
+            raise MaterialError(f"snapshot {snapshot_id} is damaged here: {error}") from error
         finally:
             remove(partial)
 
