@@ -9,6 +9,7 @@ from console.client import Client, EngineGone, Refused, find_endpoint
 
 _COMPLETING = "_SHOPFLOOR_COMPLETE"
 """The variable by which a shell asks for completions."""
+_INTERRUPTED = 130
 
 
 def main() -> NoReturn:
@@ -33,14 +34,21 @@ def become_engine(words: Sequence[str]) -> NoReturn:
 
 def run_verb() -> int:
     """Run the verb that the command line names; its exit code."""
+    import click
+
     from console.verbs.app import shopfloor
     from console.verbs.calling import explain
 
     try:
-        shopfloor.main(prog_name="shopfloor")
+        code = shopfloor.main(prog_name="shopfloor", standalone_mode=False)
     except (EngineGone, Refused) as error:
         return explain(error)
-    return 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return _INTERRUPTED
+    return code if isinstance(code, int) else 0
 
 
 def open_console() -> int:

@@ -5,9 +5,11 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.engine_process import EngineProcess, wait_for
@@ -193,7 +195,8 @@ def test_every_verb_that_shows_something_has_json(floor: EngineProcess) -> None:
 
 def test_logs_are_byte_for_byte_and_tail_counts_lines(floor: EngineProcess) -> None:
     lines = "".join(f"{n} {'x' * (n % 90)}\n" for n in range(6000))
-    script = f"import sys; sys.stdout.buffer.write({lines!r}.encode() + b'\\xff\\xfe end')"
+    script = "import sys; sys.stdout.buffer.write(b''.join(b'%d %s\\n' % (n, b'x' * (n % 90)) for n in range(6000)))"
+    script += "; sys.stdout.buffer.write(b'\\xff\\xfe end')"
     id_ = submit(floor, "--", sys.executable, "-c", script)
     end(floor, id_)
 
@@ -386,6 +389,10 @@ def test_wait_survives_a_restart_of_the_engine(engine: EngineProcess, tmp_path: 
     waiter = subprocess.Popen(
         [sys.executable, "-m", "console.cli", "wait", id_], env=engine.environment, stderr=subprocess.PIPE, text=True
     )
+    follows_within_s = time.monotonic() + 20
+    while len(psutil.Process(waiter.pid).net_connections("unix")) < 2:  # a request's socket, and the stream's
+        assert time.monotonic() < follows_within_s
+        time.sleep(0.01)
     engine.kill()
     engine.start()
     go.write_text("x\n")

@@ -144,7 +144,7 @@ def _tell_of_a_refusal(client: Client) -> None:
     try:
         client.post("/v1/tasks", {"job_name": "too-large", "command": ["true"], "cpu": 10 * workload.CORES})
     except Refused as error:
-        why = "; ".join(one.message for one in error.fields) or error.message
+        why = "; ".join(f"{one.field} {one.value}: {one.message}" for one in error.fields) or error.message
         printing.out(f"{'refused':<10}  too-large: {printing.plain(why)}")
 
 

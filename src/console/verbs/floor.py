@@ -27,8 +27,8 @@ def queue(*, as_json: bool) -> None:
 
 
 def _paused(stats: dict[str, Any]) -> list[tuple[str, str | None]]:
-    by = f" by {stats['paused_by']}" if stats["paused_by"] else ""
-    at = f" {printing.since(stats['paused_at'])} ago" if stats["paused_at"] else ""
+    by = f" by {stats.get('paused_by')}" if stats.get("paused_by") else ""
+    at = f" {printing.since(stats.get('paused_at'))} ago" if stats.get("paused_at") else ""
     return [("queue", f"paused{by}{at}" if stats["paused"] else "open")]
 
 
@@ -90,7 +90,7 @@ def resources(*, as_json: bool) -> None:
             ("load", f"{found['load']:.2f}"),
             ("free memory", formats.size(found["memory_available_bytes"])),
             ("free disk", formats.size(found["disk_free_bytes"])),
-            ("reserved for", found["reserved_for"]),
+            ("reserved for", found.get("reserved_for")),
         ]
     )
     if found["gpus"]:
@@ -111,7 +111,7 @@ def resources(*, as_json: bool) -> None:
             [
                 (
                     one["name"],
-                    "-" if one["limit"] is None else str(one["limit"]),
+                    "-" if one.get("limit") is None else str(one.get("limit")),
                     str(one["running"]),
                     str(one["queued"]),
                 )
@@ -122,10 +122,10 @@ def resources(*, as_json: bool) -> None:
 
 def _gpu(gpu: dict[str, Any]) -> tuple[str, ...]:
     memory = "-"
-    if gpu["memory_total"]:
-        memory = f"{formats.size(gpu['memory_used'] or 0)} of {formats.size(gpu['memory_total'])}"
-    busy = "-" if gpu["busy"] is None else f"{gpu['busy']:.0%}"
-    return (str(gpu["index"]), gpu["name"], gpu["task_id"] or "-", memory, busy)
+    if gpu.get("memory_total"):
+        memory = f"{formats.size(gpu.get('memory_used') or 0)} of {formats.size(gpu['memory_total'])}"
+    busy = "-" if gpu.get("busy") is None else f"{gpu.get('busy'):.0%}"
+    return (str(gpu["index"]), gpu["name"], gpu.get("task_id") or "-", memory, busy)
 
 
 @click.command()

@@ -29,7 +29,7 @@ def start(*, name: str, workspace: str | None, image: str | None, as_json: bool)
     if as_json:
         printing.document(service)
     else:
-        printing.out(service["url"] or service["id"])
+        printing.out(service.get("url") or service["id"])
 
 
 @jupyter.command("ls")
@@ -52,7 +52,7 @@ def ls(*, as_json: bool) -> None:
 
 def _row(service: dict[str, Any]) -> tuple[str, ...]:
     age = printing.since(service["created_at"])
-    return (service["id"], service["status"], service["name"], age, service["url"] or "-")
+    return (service["id"], service["status"], service["name"], age, service.get("url") or "-")
 
 
 @jupyter.command("stop")

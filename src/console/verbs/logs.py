@@ -12,6 +12,8 @@ from console.verbs import calling, waiting
 from engine.protocol.states import ENDED
 
 _BLOCK = 1 << 16
+_SMALLEST_WINDOW = 4
+_TRIES = 5
 
 
 @click.command()
@@ -43,7 +45,7 @@ class _Reader:
 
     def print_past(self, attempt: int | None, tail: int | None) -> None:
         """What is there now: all of it, or its last `tail` lines."""
-        window = self._client.get(self._path, attempt=attempt, limit=1)
+        window = self._client.get(self._path, attempt=attempt, limit=_SMALLEST_WINDOW)
         self._attempt = window["attempt"]
         size = window["size"]
         self._offset = 0 if tail is None else self._start_of_last(tail, size)
@@ -72,33 +74,34 @@ class _Reader:
         """Go on until the task ends (`only`: until the attempt does), over retries and restarts of the engine."""
         while True:
             end = self._follow_attempt()
-            if only or end["state"] in ENDED:
+            if only or end["state"] in ENDED or not self._await_attempt(self._attempt + 1):
                 return
-            self._await_attempt(self._attempt + 1)
             self._attempt, self._offset = self._attempt + 1, 0
 
     def _follow_attempt(self) -> dict[str, Any]:
-        patience = 0
+        """Print the attempt until its end; what the engine says of that."""
+        tries = 0
         while True:
             try:
                 for event in self._client.stream(f"{self._path}/stream", attempt=self._attempt, offset=self._offset):
-                    patience = 0
+                    tries = 0
                     facts: dict[str, Any] = event.json()
                     if event.event == "end":
                         return facts
                     self._print_text(facts)
             except EngineGone:
-                patience += 1
-                if patience > 1:
+                tries += 1
+                if tries > _TRIES:
                     raise
                 self._await_attempt(self._attempt)
 
-    def _await_attempt(self, number: int) -> None:
-        """Until that attempt has begun, or the task is over, woken by the event stream."""
+    def _await_attempt(self, number: int) -> bool:
+        """Whether that attempt begins before the task is over; woken by the event stream."""
         for _ in lasting_messages(self._client.endpoint, waiting.PATIENCE_S):
             task = self._client.get(f"/v1/tasks/{self._task_id}")
             if task["attempt"] >= number or task["state"] in ENDED:
-                return
+                return bool(task["attempt"] >= number)
+        return False
 
     def _print(self, piece: bytes) -> None:
         if self._as_json:

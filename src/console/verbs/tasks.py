@@ -59,7 +59,7 @@ def window(client: Client, filter_: str, sort: str, limit: int) -> dict[str, Any
 
 
 def _row(task: dict[str, Any]) -> tuple[str, ...]:
-    why = task["error"] or task["reason"]
+    why = task.get("error") or task.get("reason")
     return (
         task["id"],
         task["state"],
@@ -68,7 +68,7 @@ def _row(task: dict[str, Any]) -> tuple[str, ...]:
         printing.ask_of(task),
         str(task["attempt"]),
         printing.since(task["created_at"]),
-        printing.since(task["started_at"], task["ended_at"]),
+        printing.since(task.get("started_at"), task.get("ended_at")),
         why or printing.command_of(task),
     )
 
@@ -103,25 +103,25 @@ def _facts(task: dict[str, Any]) -> list[tuple[str, str | None]]:
         ("id", task["id"]),
         ("name", task["job_name"]),
         ("state", task["state"]),
-        ("reason", task["reason"]),
-        ("error", task["error"]),
-        ("exit code", None if task["exit_code"] is None else str(task["exit_code"])),
+        ("reason", task.get("reason")),
+        ("error", task.get("error")),
+        ("exit code", None if task.get("exit_code") is None else str(task.get("exit_code"))),
         ("command", printing.command_of(task)),
-        ("in", task["cwd"]),
-        ("snapshot", task["snapshot_id"]),
-        ("image", task["image"]),
+        ("in", task.get("cwd")),
+        ("snapshot", task.get("snapshot_id")),
+        ("image", task.get("image")),
         ("executor", task["executor"]),
         ("priority", str(task["priority"])),
         ("asks", printing.ask_of(task)),
         ("gpu ids", ",".join(str(gpu) for gpu in task["gpu_ids"])),
-        ("group", task["group"]),
+        ("group", task.get("group")),
         ("after", " ".join(task["after"])),
         ("retries", f"{task['retry_count']} of {task['max_retries']}" if task["max_retries"] else None),
-        ("timeout", None if task["timeout_s"] is None else formats.age(task["timeout_s"])),
+        ("timeout", formats.age(task["timeout_s"]) if task.get("timeout_s") else None),
         ("submitted", printing.when(task["created_at"])),
-        ("started", printing.when(task["started_at"]) if task["started_at"] else None),
-        ("ended", printing.when(task["ended_at"]) if task["ended_at"] else None),
-        ("by", task["user_id"]),
+        ("started", printing.when(task.get("started_at")) if task.get("started_at") else None),
+        ("ended", printing.when(task.get("ended_at")) if task.get("ended_at") else None),
+        ("by", task.get("user_id")),
         *((f"meta {key}", value) for key, value in sorted(task["metadata"].items())),
     ]
 
@@ -140,12 +140,12 @@ def _print_attempts(attempts: list[dict[str, Any]]) -> None:
         [
             (
                 str(one["number"]),
-                one["outcome"] or "running",
-                printing.when(one["started_at"]),
-                printing.since(one["started_at"], one["ended_at"]),
+                one.get("outcome") or "running",
+                printing.when(one.get("started_at")),
+                printing.since(one.get("started_at"), one.get("ended_at")),
                 _code(one),
                 formats.size(one["output_bytes"]),
-                one["error"] or "",
+                one.get("error") or "",
             )
             for one in attempts
         ],
@@ -153,9 +153,9 @@ def _print_attempts(attempts: list[dict[str, Any]]) -> None:
 
 
 def _code(attempt: dict[str, Any]) -> str:
-    if attempt["signal"] is not None:
-        return f"sig {attempt['signal']}"
-    return "-" if attempt["exit_code"] is None else str(attempt["exit_code"])
+    if attempt.get("signal") is not None:
+        return f"sig {attempt.get('signal')}"
+    return "-" if attempt.get("exit_code") is None else str(attempt.get("exit_code"))
 
 
 @click.command()

@@ -70,17 +70,17 @@ def code_of(client: Client, task: dict[str, Any]) -> int:
     """A task's exit code; 128 and its number for a signal; 1 when it failed without either."""
     if task["state"] == TaskState.COMPLETED:
         return 0
-    if task["exit_code"]:
+    if task.get("exit_code"):
         return int(task["exit_code"])
     if task["attempt"]:
         last = client.get(f"/v1/tasks/{task['id']}/attempts")[-1]
-        if last["signal"]:
+        if last.get("signal"):
             return 128 + int(last["signal"])
     return int(calling.Exit.FAILED)
 
 
 def told(task: dict[str, Any]) -> str:
     """One line on how a task ended."""
-    why = task["error"] or task["reason"] or ""
-    took = f" after {printing.since(task['started_at'], task['ended_at'])}" if task["started_at"] else ""
+    why = task.get("error") or task.get("reason") or ""
+    took = f" after {printing.since(task.get('started_at'), task.get('ended_at'))}" if task.get("started_at") else ""
     return printing.plain(f"{task['id']} {task['job_name']} {task['state']}{took}{f': {why}' if why else ''}")

@@ -54,11 +54,11 @@ def _row(job_: dict[str, Any]) -> tuple[str, ...]:
         job_["state"],
         job_["kind"],
         job_["name"],
-        job_["phase"] or "-",
+        job_.get("phase") or "-",
         f"{job_['phases_done']}/{job_['phases_total']}",
         formats.money(job_["cost"]),
         printing.since(job_["created_at"]),
-        job_["error"] or "",
+        job_.get("error") or "",
     )
 
 
@@ -92,7 +92,7 @@ def costs(*, by: str, as_json: bool) -> None:
     if as_json:
         printing.document(answer)
         return
-    limit = answer["daily_limit"]
+    limit = answer.get("daily_limit")
     printing.facts(
         [
             ("today", formats.money(answer["today"]) + (f" of {formats.money(limit)}" if limit is not None else "")),
