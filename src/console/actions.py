@@ -5,105 +5,27 @@ their titles from it. An action says where it works, what it needs, and so also 
 Standard library alone: the headless verbs read it too.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from engine.protocol.states import ENDED, LIVE
-
-
-class Place(StrEnum):
-    """Where the keys are: the widget with the focus, then the screen around it."""
-
-    QUEUE = "queue"
-    JOBS = "jobs"
-    APPROVALS = "approvals"
-    NOTEBOOKS = "notebooks"
-    LIST = "list"
-    LOG = "log"
-    SHEET = "sheet"
-    OVERVIEW = "overview"
-    TASK = "task"
-    ANYWHERE = "anywhere"
+from console.situation import (
+    Need,
+    Place,
+    Situation,
+    a_filter,
+    a_task,
+    ended,
+    engine,
+    is_paused,
+    is_running,
+    marks,
+    not_ended,
+    not_started,
+    tasks,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The task that an action would be about."""
-
-    id: str
-    name: str
-    state: str
-    priority: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What an action can see before it is asked for. `places` go from the focus outwards."""
-
-    places: tuple[Place, ...] = (Place.ANYWHERE,)
-    live: bool = True
-    subject: Subject | None = None
-    marked: int = 0
-    paused: bool = False
-    filtered: bool = False
-    log_size: int | None = None
-
-
-Need = Callable[[Situation], str | None]
-
-
-def engine(situation: Situation) -> str | None:
-    return None if situation.live else "the engine does not answer; this works again when the link is back"
-
-
-def a_task(situation: Situation) -> str | None:
-    return None if situation.subject else "there is no task under the cursor"
-
-
-def tasks(situation: Situation) -> str | None:
-    return None if situation.marked else a_task(situation)
-
-
-def not_ended(situation: Situation) -> str | None:
-    subject = situation.subject
-    if situation.marked or subject is None or subject.state not in ENDED:
-        return None
-    return f"{subject.name} has ended ({subject.state}); there is nothing to cancel"
-
-
-def ended(situation: Situation) -> str | None:
-    subject = situation.subject
-    if situation.marked or subject is None or subject.state in ENDED:
-        return None
-    return f"{subject.name} is {subject.state}; only a task that has ended can be retried"
-
-
-def not_started(situation: Situation) -> str | None:
-    subject = situation.subject
-    if situation.marked or subject is None or subject.state not in LIVE | ENDED:
-        return None
-    return f"{subject.name} is {subject.state}; priority counts only until a task starts"
-
-
-def is_running(situation: Situation) -> str | None:
-    return "the queue is paused already" if situation.paused else None
-
-
-def is_paused(situation: Situation) -> str | None:
-    return None if situation.paused else "the queue is not paused"
-
-
-def marks(situation: Situation) -> str | None:
-    return None if situation.marked else "nothing is marked"
-
-
-def a_filter(situation: Situation) -> str | None:
-    return None if situation.filtered else "no filter is set"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One thing that a person can do.
 
     `keys` are the defaults, `words` the `:` commands for it, `argument` what a command takes after its word
@@ -144,7 +66,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.open",
         "open",
-        "Open the page of the task under the cursor.",
+        "Open the task's page.",
         ("enter",),
         ("open",),
         "[ID]",
@@ -156,7 +78,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.log",
         "log",
-        "Go to the log of the task under the cursor.",
+        "Go to its log.",
         ("l",),
         ("log",),
         where=TASKS,
@@ -166,7 +88,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.cancel",
         "cancel",
-        "Cancel the task under the cursor, or all that are marked; asks first.",
+        "Cancel it, or all that are marked; asks first.",
         ("x",),
         ("cancel",),
         "[FILTER]",
@@ -179,10 +101,10 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.retry",
         "retry",
-        "Run a task again that has ended; `:retry memory_gb=16` changes what it asks for.",
+        "Run it again; memory_gb=16 changes what it asks.",
         ("r",),
         ("retry",),
-        "[FIELD=N ...]",
+        "[ASK=N]",
         "ask",
         TASKS,
         (engine, tasks, ended),
@@ -192,7 +114,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.again",
         "submit again",
-        "Open the submit form, filled in from the task under the cursor.",
+        "Fill the submit form from it.",
         ("N",),
         ("again",),
         where=TASKS,
@@ -201,7 +123,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.raise",
         "raise priority",
-        "One step up for the task under the cursor, or all that are marked.",
+        "One step up, for it or all that are marked.",
         ("+",),
         where=TASKS,
         needs=(engine, tasks, not_started),
@@ -209,7 +131,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.lower",
         "lower priority",
-        "One step down for the task under the cursor, or all that are marked.",
+        "One step down, for it or all that are marked.",
         ("-",),
         where=TASKS,
         needs=(engine, tasks, not_started),
@@ -217,7 +139,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.priority",
         "set priority",
-        "Set the priority, 1 to 10, 10 first.",
+        "Set it, 1 to 10; 10 goes first.",
         (),
         ("priority",),
         "N",
@@ -225,12 +147,12 @@ ACTIONS: tuple[Action, ...] = (
         needs=(engine, tasks, not_started),
     ),
     Action("copy.id", "copy id", "Copy the task's whole id.", ("y",), ("copy",), where=TASKS, needs=(a_task,)),
-    Action("copy.row", "copy row", "Copy the row under the cursor as text.", ("Y",), ("copy-row",), where=LISTS),
+    Action("copy.row", "copy row", "Copy the row as text.", ("Y",), ("copy-row",), where=LISTS),
     # marks
     Action(
         "mark.toggle",
         "mark",
-        "Mark the row, or take its mark away, and go on to the next.",
+        "Mark or unmark it, and go on to the next.",
         ("space",),
         where=_at(Place.QUEUE),
         needs=(a_task,),
@@ -239,7 +161,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "mark.all",
         "mark all",
-        "Mark everything that the filter lets through.",
+        "Mark all that the filter lets through.",
         ("*",),
         ("mark-all",),
         where=_at(Place.QUEUE),
@@ -247,7 +169,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "mark.invert",
         "invert marks",
-        "Mark what is not marked, and the other way round.",
+        "Mark what is not marked, unmark what is.",
         ("~",),
         ("mark-invert",),
         where=_at(Place.QUEUE),
@@ -259,7 +181,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "list.filter",
         "filter",
-        "Show only what matches: text, /regex/, field:value, ! inverts.",
+        "text, /regex/, field:value; ! inverts.",
         ("/",),
         ("filter",),
         "[FILTER]",
@@ -289,17 +211,15 @@ ACTIONS: tuple[Action, ...] = (
         (),
         7,
     ),
-    Action(
-        "list.sort_left", "sort by the column before", "Sort by the column to the left.", ("<",), where=_at(Place.QUEUE)
-    ),
+    Action("list.sort_left", "sort to the left", "Sort by the column to the left.", ("<",), where=_at(Place.QUEUE)),
     Action(
         "list.sort_right",
-        "sort by the column after",
+        "sort to the right",
         "Sort by the column to the right.",
         (">",),
         where=_at(Place.QUEUE),
     ),
-    Action("list.flip", "turn the order round", "Sort the other way round.", ("o",), where=_at(Place.QUEUE)),
+    Action("list.flip", "flip the order", "Sort the other way round.", ("o",), where=_at(Place.QUEUE)),
     # the queue
     Action(
         "queue.pause",
@@ -324,7 +244,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "queue.limit",
         "limit a group",
-        "How many of a group may run at once; `none` lifts the limit.",
+        "How many of a group run at once, or none.",
         (),
         ("limit",),
         "GROUP N",
@@ -333,7 +253,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.submit",
         "submit",
-        "Open the submit form, or submit the command given.",
+        "The submit form, or submit this command.",
         ("n",),
         ("submit",),
         "[COMMAND]",
@@ -346,22 +266,30 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "log.next",
         "next match",
-        "Go to the next place where the text stands.",
+        "To the next place of the text.",
         ("n",),
         where=_at(Place.LOG),
         rank=2,
         short="next",
     ),
-    Action("log.previous", "match before", "Go to the place before.", ("N",), where=_at(Place.LOG)),
+    Action("log.previous", "match before", "To the place before.", ("N",), where=_at(Place.LOG)),
     Action(
         "log.follow",
         "follow",
-        "Stay at the end while the task writes, or stop doing so.",
+        "Stay at the end as it grows, or stop doing so.",
         ("f",),
         ("follow",),
         where=_at(Place.LOG),
         rank=3,
     ),
+    Action(
+        "log.attempt_before",
+        "attempt before",
+        "Show the log of the attempt before.",
+        ("[",),
+        where=_at(Place.TASK),
+    ),
+    Action("log.attempt_after", "next attempt", "Show the log of the next attempt.", ("]",), where=_at(Place.TASK)),
     # moving
     Action("move.down", "down", "One row down.", ("j", "down"), where=MOVING),
     Action("move.up", "up", "One row up.", ("k", "up"), where=MOVING),
@@ -377,7 +305,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "pane.zoom",
         "zoom",
-        "Give this pane the whole screen, or take it back.",
+        "The whole screen for this pane, or back.",
         ("z",),
         ("zoom",),
         where=SCREENS,
@@ -396,10 +324,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("command.line", "command", "Type a command; tab completes it.", (":",), rank=11),
     Action("command.palette", "palette", "Find a command by its name.", ("ctrl+p",), ("palette",)),
     Action("theme.choose", "theme", "Choose another theme.", ("T",), ("theme",), "[NAME]", "theme"),
-    Action("mouse.toggle", "mouse", "Let shopfloor have the mouse, or leave it to the terminal.", ("m",), ("mouse",)),
-    Action("link.retry", "try the engine now", "Try to reach the engine at once.", ("R",), ("reconnect",)),
+    Action("mouse.toggle", "mouse", "Take the mouse, or leave it to the terminal.", ("m",), ("mouse",)),
+    Action("faults.show", "faults", "What is wrong in the config folder.", (), ("faults",)),
     Action("help.show", "keys", "All keys of where you are.", ("?", "f1"), ("help",), rank=12),
-    Action("app.quit", "quit", "Leave the console; the engine and its tasks go on.", ("q", "ctrl+c"), ("quit", "q")),
+    Action("app.quit", "quit", "Leave; the engine and its tasks go on.", ("q", "ctrl+c"), ("quit", "q")),
 )
 
 BY_ID = {action.id: action for action in ACTIONS}
@@ -444,20 +372,18 @@ def _listed(places: frozenset[Place]) -> str:
     return " and ".join(words) if words else "another place"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """What was typed after `:`, understood."""
 
     action: Action
     argument: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Misunderstood:
+class Misunderstood(NamedTuple):
     """What was typed after `:`, and what was expected."""
 
     reason: str
-    near: list[str] = field(default_factory=list)
+    near: tuple[str, ...] = ()
 
 
 def parse_command(line: str) -> Command | Misunderstood:
@@ -469,7 +395,7 @@ def parse_command(line: str) -> Command | Misunderstood:
         near = sorted(known for known in BY_WORD if known.startswith(word))
         if len({BY_WORD[known].id for known in near}) != 1:
             hint = f"{word!r} could be {', '.join(near)}" if near else f"{word!r} is no command; tab shows them all"
-            return Misunderstood(hint, near)
+            return Misunderstood(hint, tuple(near))
         action = BY_WORD[near[0]]
     if argument and not action.argument:
         return Misunderstood(f"{action.words[0]} takes nothing after it")

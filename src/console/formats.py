@@ -3,8 +3,8 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Tone(StrEnum):
@@ -19,8 +19,7 @@ class Tone(StrEnum):
     BAD = "bad"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """What stands for a state: a glyph, its ASCII fallback, and how loud it is."""
 
     glyph: str
@@ -60,8 +59,24 @@ PLAIN = str.maketrans(
     {
         **dict.fromkeys("─", "-"),
         **dict.fromkeys("│┬┴├┤┼", "|"),
-        **{"▸": ">", "▴": "^", "▾": "v", "…": "~", "·": "|", "●": "*", "◆": "?", "×": "x", "→": ">", "–": "-"},
-        **{"█": "#", "▌": "#", "▏": "|", "░": ".", "↑": "^", "↓": "v", "←": "<", "✔": "+", "✖": "X", "▶": ">"},
+        "▸": ">",
+        "▴": "^",
+        "▾": "v",
+        "…": "~",
+        "·": "|",
+        "●": "*",
+        "◆": "?",
+        "→": ">",
+        "█": "#",
+        "▌": "#",
+        "▏": "|",
+        "░": ".",
+        "↑": "^",
+        "↓": "v",
+        "←": "<",
+        "✔": "+",
+        "✖": "X",
+        "▶": ">",
     }
 )
 """What the frame is drawn with where the terminal knows ASCII alone; each stands for one character by one."""

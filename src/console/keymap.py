@@ -4,9 +4,10 @@ A key is written as it is typed (`x`, `?`, `+`) or by its name (`enter`, `space`
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from console.actions import ACTIONS, BY_ID, Action, Place
+from console.actions import ACTIONS, BY_ID, Action
+from console.situation import Place
 
 RESERVED: Mapping[str, str] = {
     "ctrl+a": "screen's and tmux's own key",
@@ -22,7 +23,24 @@ RESERVED: Mapping[str, str] = {
 """Keys that terminals and multiplexers keep for themselves; no default may use one."""
 
 NAMED = frozenset(
-    "enter escape tab shift+tab space backspace delete insert up down left right home end pageup pagedown".split()
+    [
+        "enter",
+        "escape",
+        "tab",
+        "shift+tab",
+        "space",
+        "backspace",
+        "delete",
+        "insert",
+        "up",
+        "down",
+        "left",
+        "right",
+        "home",
+        "end",
+        "pageup",
+        "pagedown",
+    ]
     + [f"f{number}" for number in range(1, 13)]
 )
 
@@ -51,12 +69,11 @@ def shown(key: str, *, ascii_only: bool = False) -> str:
     return key if ascii_only and not name.isascii() else name
 
 
-@dataclass(frozen=True, slots=True)
-class Keymap:
+class Keymap(NamedTuple):
     """The keys in force, and what was wrong with a person's own: action id -> reason."""
 
     keys: Mapping[str, tuple[str, ...]]
-    faults: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, str] = {}
 
     def of(self, action: Action) -> tuple[str, ...]:
         return self.keys[action.id]

@@ -5,8 +5,7 @@ above them, and a footer line. Panes that are not in the plan are not on the scr
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, override
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual.geometry import NULL_OFFSET, Region, Size, Spacing
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
@@ -24,20 +23,18 @@ PREVIEW_FROM = 18
 """Lines from which there is a preview of the log under a list."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """A pane's place: the rule above it, and its body."""
 
     rule: Region
     body: Region
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What stands where. `tabs`: the line of tabs is shown. `seam`: the column of the upright line, if any."""
 
     size: Size
-    slots: Mapping[str, Slot] = field(default_factory=dict)
+    slots: Mapping[str, Slot] = {}
     tabs: bool = False
     seam: int | None = None
     too_small: bool = False
@@ -126,12 +123,20 @@ class DeskLayout(Layout):
     def __init__(self, plan: Callable[[Size], Plan]) -> None:
         self._plan = plan
 
-    @override
-    def arrange(self, parent: "Widget", children: list["Widget"], size: Size, greedy: bool = True) -> ArrangeResult:
+    def arrange(
+        self,
+        parent: "Widget",  # noqa: ARG002 - Textual's signature
+        children: list["Widget"],
+        size: Size,
+        greedy: bool = True,  # noqa: ARG002
+    ) -> ArrangeResult:
         plan = self._plan(size)
         whole = Region(0, 0, size.width, size.height)
         placed = {"frame": whole} | {name: one.body for name, one in plan.slots.items()}
-        placed["prompt"] = Region(0, size.height - 2, size.width, 2)
+        for child in children:
+            if child.id == "prompt":
+                tall = min(size.height, getattr(child, "tall", 2))
+                placed["prompt"] = Region(0, size.height - tall, size.width, tall)
         orders = {"frame": 0, "prompt": 2}
         return [
             WidgetPlacement(placed[child.id], NULL_OFFSET, Spacing(), child, orders.get(child.id, 1))

@@ -15,9 +15,8 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import platformdirs
 
@@ -25,8 +24,7 @@ DEFAULT_THEME = "shopfloor"
 MONOCHROME = "monochrome"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """One thing that is wrong in a file of the config folder: where, and why."""
 
     file: Path
@@ -38,15 +36,14 @@ class Fault:
         return f"{where}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleSettings:
+class ConsoleSettings(NamedTuple):
     """What is in force. `ascii` and `mouse` are None where nobody chose."""
 
     theme: str = DEFAULT_THEME
     ascii: bool | None = None
     mouse: bool | None = None
-    keys: Mapping[str, str] = field(default_factory=dict)
-    key_lines: Mapping[str, int] = field(default_factory=dict)
+    keys: Mapping[str, str] = {}
+    key_lines: Mapping[str, int] = {}
 
 
 def config_folder() -> Path:
@@ -98,9 +95,7 @@ def load_settings(
 
     chosen: dict[str, Any] = {}
     for key, value in table.items():
-        if key == "theme" and isinstance(value, str):
-            chosen[key] = value
-        elif key in {"ascii", "mouse"} and isinstance(value, bool):
+        if (key == "theme" and isinstance(value, str)) or (key in {"ascii", "mouse"} and isinstance(value, bool)):
             chosen[key] = value
         elif key == "keys" and isinstance(value, dict):
             continue

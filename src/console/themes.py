@@ -5,9 +5,8 @@ theme's name; one of a person's own stands in front of ours. What is wrong with 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.color import Color, ColorParseError
 from rich.errors import StyleSyntaxError
@@ -24,8 +23,7 @@ STYLED = ("rule", "text", "dim", "accent", "good", "wants", "bad", "cursor")
 _BOLD = Style(bold=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
+class Palette(NamedTuple):
     """What the line widgets paint with; one style a purpose."""
 
     text: Style
@@ -45,8 +43,7 @@ class Palette:
         return self.tone(tone) + _BOLD
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedTheme:
+class LoadedTheme(NamedTuple):
     """A theme as Textual wants it, and as our own widgets do."""
 
     textual: Theme
@@ -74,7 +71,7 @@ def theme_files(folder: Path | None = None) -> dict[str, Path]:
     return dict(sorted(files.items(), key=lambda item: (item[0] != DEFAULT_THEME, item[0])))
 
 
-def load_theme(file: Path) -> LoadedTheme:
+def load_theme(file: Path) -> LoadedTheme:  # noqa: PLR0912 - one branch a way to be wrong
     """Read a theme file. Raises `ThemeFault` with file, line and reason."""
     tables, text, fault = read_toml(file)
     if fault:

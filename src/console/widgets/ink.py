@@ -1,10 +1,13 @@
 """Runs of text with a tone each, and how they become a line of the terminal."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
 
 from console.formats import PLAIN, Tone
 from console.themes import Palette
@@ -51,12 +54,17 @@ def spread(left: Runs, right: Runs, width: int, filler: Run) -> list[Run]:
 
 
 def segments(runs: Runs, palette: Palette, *, ascii_only: bool) -> list[Segment]:
-    """The runs as Textual paints them; in ASCII every glyph of ours has its stand-in."""
-    return [
-        Segment(
-            run.text.translate(PLAIN) if ascii_only else run.text,
-            palette.bold(run.tone) if run.bold else palette.tone(run.tone),
-        )
-        for run in runs
-        if run.text
-    ]
+    """The runs as Textual paints them, neighbours that look the same as one; in ASCII glyphs have their stand-ins."""
+    painted: list[Segment] = []
+    for (tone, bold), same in groupby((run for run in runs if run.text), key=lambda run: (run.tone, run.bold)):
+        text = "".join(run.text for run in same)
+        style = palette.bold(tone) if bold else palette.tone(tone)
+        painted.append(Segment(text.translate(PLAIN) if ascii_only else text, style))
+    return painted
+
+
+def strip_of(runs: Runs, width: int, palette: Palette, base: Style, *, ascii_only: bool) -> Strip:
+    """A line of exactly `width` cells on the widget's own style."""
+    painted = segments(cut(runs, width), palette, ascii_only=ascii_only)
+    strip = Strip([Segment(text, base + style if style else base) for text, style, _ in painted])
+    return strip.adjust_cell_length(width, base)
