@@ -1,6 +1,7 @@
 """What this machine offers to tasks, and what a task's processes take of it right now."""
 
 import contextlib
+import functools
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -152,26 +153,29 @@ def _bytes(limit: str) -> list[int]:
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """All GPUs that NVML knows, by index; none where there is no driver."""
-    with _nvml() as nvml:
-        if nvml is None:
-            return ()
-        return tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount()))
+    """All GPUs that NVML knows, by index; none where there is no driver. One that fell off the bus is left out."""
+    nvml = _nvml()
+    if nvml is None:
+        return ()
+    found = []
+    with contextlib.suppress(nvml.NVMLError):
+        for index in range(nvml.nvmlDeviceGetCount()):
+            with contextlib.suppress(nvml.NVMLError):
+                found.append(_gpu(nvml, index))
+    return tuple(found)
 
 
-@contextlib.contextmanager
-def _nvml() -> Iterator[ModuleType | None]:
+@functools.cache
+def _nvml() -> ModuleType | None:
+    """NVML, opened once: with drivers that are not kept awake, that can take seconds. None where there is none."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        yield None
-        return
-    try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
+        return None
+    nvml: ModuleType = pynvml
+    return nvml
 
 
 def _gpu(nvml: ModuleType, index: int) -> Gpu:
@@ -197,8 +201,8 @@ def _text(value: str | bytes) -> str:
 
 def driver_version() -> str | None:
     """The version of the GPU driver; None where there is none."""
-    with _nvml() as nvml:
-        return None if nvml is None else _text(nvml.nvmlSystemGetDriverVersion())
+    nvml = _nvml()
+    return None if nvml is None else _text(nvml.nvmlSystemGetDriverVersion())
 
 
 def visible(found: Sequence[Gpu], setting: str | None) -> tuple[Gpu, ...]:

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -118,6 +119,62 @@ def test_affinity_counts() -> None:
 )
 def test_only_the_gpus_that_this_process_may_see(setting: str | None, indexes: list[int]) -> None:
     assert [gpu.index for gpu in visible(GPUS, setting)] == indexes
+
+
+class Driver(ModuleType):
+    """NVML on a machine of two GPUs, of which the second fell off the bus and the first tells no utilisation."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, *, there: bool = True) -> None:
+        super().__init__("pynvml")
+        self.there = there
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        if not self.there:
+            raise self.NVMLError("driver not loaded")
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        if index:
+            raise self.NVMLError("GPU is lost")
+        return index
+
+    def nvmlDeviceGetMemoryInfo(self, device: int) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(total=139 << 30, used=1 << 30)
+
+    def nvmlDeviceGetUtilizationRates(self, device: int) -> None:  # noqa: N802
+        raise self.NVMLError("not supported")
+
+    def nvmlDeviceGetUUID(self, device: int) -> bytes:  # noqa: N802
+        return b"GPU-a"
+
+    def nvmlDeviceGetName(self, device: int) -> str:  # noqa: N802
+        return "NVIDIA H200"
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Driver], None]]:
+    def install(driver: Driver) -> None:
+        monkeypatch.setitem(sys.modules, "pynvml", driver)
+        machine._nvml.cache_clear()
+
+    yield install
+    machine._nvml.cache_clear()
+
+
+def test_gpus_are_read_as_far_as_the_driver_tells(driver: Callable[[Driver], None]) -> None:
+    driver(Driver())
+    assert machine.gpus() == (Gpu(0, "GPU-a", "NVIDIA H200", 139 << 30, 1 << 30, None),)
+
+
+def test_without_a_driver_there_are_none(driver: Callable[[Driver], None]) -> None:
+    driver(Driver(there=False))
+    assert machine.gpus() == ()
+    assert machine.driver_version() is None
 
 
 @pytest.fixture
