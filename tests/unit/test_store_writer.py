@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -304,6 +304,21 @@ async def test_a_full_disk_is_named_and_survived(small_disk: Path) -> None:
         assert marks(small_disk) == ["before", "after"]
 
 
+async def test_a_work_that_hides_that_the_disk_is_full_is_not_believed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        pages = await store.writer.run(lambda tx: tx.rows("PRAGMA page_count")[0][0])
+        await store.writer.run(lambda tx: tx.rows(f"PRAGMA max_page_count = {pages + 2}"))
+
+        def work(tx: Transaction) -> str:
+            with suppress(StoreError):
+                _large(tx)
+            return "all is well"
+
+        with pytest.raises(DiskFull):
+            await store.writer.run(work)
+        assert marks(tmp_path) == []
+
+
 async def test_a_locked_database_is_named_and_written_to_once_it_is_free(tmp_path: Path) -> None:
     async with opened(tmp_path, busy_timeout_s=0.05) as store:
         with closing(sqlite3.connect(tmp_path / "shopfloor.db", isolation_level=None)) as other:
@@ -356,6 +371,28 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, acknowledged: int
     kept = set(marks(tmp_path))
     assert set(said) <= kept
     assert len(kept) <= len(said) + 8, "at most what was on its way is there beside"
+
+
+async def test_a_fault_of_the_writer_itself_is_told_and_survived(tmp_path: Path) -> None:
+    database = Database.open(url(tmp_path))
+    times: Iterator[float | Exception] = iter([1.0, RuntimeError("the clock broke"), 3.0])
+
+    def clock() -> float:
+        now = next(times)
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    writer = Writer(database, lambda _: None, clock)
+    writer.start()
+    await writer.run(mark("a"))
+    with pytest.raises(StoreError, match="the clock broke"):
+        await writer.run(mark("b"))
+    await writer.run(mark("c"))
+    writer.close()
+    writer.close()
+    database.close()
+    assert marks(tmp_path) == ["a", "c"]
 
 
 async def test_the_time_of_a_work_is_one(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
@@ -90,7 +91,9 @@ class Transaction:
         self._events.append((kind, subject, data))
 
     def finish(self, newest: int) -> list[Event]:
-        """Write the work's events, numbered on from `newest`."""
+        """Write the work's events, numbered on from `newest`. Raises what made the whole transaction fail."""
+        if self.failed is not None:
+            raise self.failed
         if not self._events:
             return []
         now = self.now
@@ -140,6 +143,7 @@ class Writer:
         self._clock = clock
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
+        self._door = threading.Lock()
         self._closing = False
         self._loop: asyncio.AbstractEventLoop
         self._connection: Connection
@@ -165,16 +169,17 @@ class Writer:
 
     def submit(self, work: Callable[[Transaction], T], done: Callable[[T | None, BaseException | None], None]) -> None:
         """Like `run`, with a callback: `done(result, None)` or `done(None, error)` on the loop, in commit order."""
-        if self._closing:
-            raise StoreError("The engine is stopping and takes no further changes.")
-        self._jobs.put(_Job(work, done))
+        with self._door:
+            if self._closing:
+                raise StoreError("The engine is stopping and takes no further changes.")
+            self._jobs.put(_Job(work, done))
 
     def close(self) -> None:
         """Finish what was handed in, then stop. Its results still reach the loop."""
-        if self._closing:
-            return
-        self._closing = True
-        self._jobs.put(None)
+        with self._door:
+            if not self._closing:
+                self._closing = True
+                self._jobs.put(None)
         self._thread.join()
 
     def _serve(self) -> None:
@@ -204,7 +209,6 @@ class Writer:
             job = self._jobs.get()
 
     def _commit(self, batch: list[_Job]) -> tuple[list[_Outcome], list[Event]]:
-        backend = self._database.backend
         outcomes: list[_Outcome] = []
         events: list[Event] = []
         try:
@@ -225,20 +229,14 @@ class Writer:
                         transaction.undo()
                     outcomes.append(_Outcome(job.done, None, error))
                     continue
-                if transaction.failed is not None:
-                    raise transaction.failed
                 transaction.keep()
                 empty = False
                 newest += len(written)
                 events += written
                 outcomes.append(_Outcome(job.done, result, None))
             self._cursor.execute("COMMIT")
-        except StoreError as error:
-            return self._failed(batch, outcomes, error), []
-        except backend.driver_error as error:
-            explained = backend.explain(error) or StoreError(f"The database refused to commit: {error}")
-            explained.__cause__ = error
-            return self._failed(batch, outcomes, explained), []
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
+            return self._failed(batch, outcomes, self._reason(error)), []
         return outcomes, events
 
     def _begin(self) -> int:
@@ -250,14 +248,22 @@ class Writer:
     def _failed(self, batch: list[_Job], outcomes: list[_Outcome], error: StoreError) -> list[_Outcome]:
         """Everything of the batch is gone: each caller hears why, unless its own work had failed before."""
         log.error("%d changes were not written: %s", len(batch), error)
-        if self._database.backend.in_transaction(self._connection):
-            self._cursor.execute("ROLLBACK")
+        with suppress(self._database.backend.driver_error):
+            if self._database.backend.in_transaction(self._connection):
+                self._cursor.execute("ROLLBACK")
         answers = [outcome if outcome.error is not None else None for outcome in outcomes]
         answers += [None] * (len(batch) - len(answers))
         return [
             answer or _Outcome(job.done, None, type(error)(*error.args))
             for job, answer in zip(batch, answers, strict=True)
         ]
+
+    def _reason(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        explained = self._database.backend.explain(error) or StoreError(f"The database refused the change: {error}")
+        explained.__cause__ = error
+        return explained
 
     def _deliver(self, outcomes: list[_Outcome], events: list[Event]) -> None:
         if events:
