@@ -121,7 +121,7 @@ class Daemon:
         stack.callback(database.close)
         reads = Reads(database)
         stack.callback(reads.close)
-        hub = EventHub(await reads.newest_event(), lambda since, limit: reads.events(since, limit))
+        hub = EventHub(await reads.newest_event(), reads.events)
         writer = Writer(database, hub.publish)
         writer.start()
         stack.push_async_callback(asyncio.to_thread, writer.close)

@@ -143,7 +143,7 @@ def test_no_key_no_stream(shared_engine: EngineProcess) -> None:
 def test_a_browser_carries_its_key_in_the_address(shared_engine: EngineProcess, client: Client) -> None:
     key = headers(shared_engine)["X-API-Key"]
     address = shared_engine.facts()["url"].replace("http", "ws", 1)
-    with connect(f"{address}/ws?token={key}&since=0") as stream:
+    with connect(f"{address}/ws?token={key}&since=0&topics=key") as stream:
         assert heard(stream)["seq"] == 1
     log = (shared_engine.home / "logs" / "engine.log").read_text()
     assert key not in log

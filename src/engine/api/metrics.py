@@ -14,7 +14,7 @@ from engine.protocol.machine import QueueStats, ResourcesView
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Reading:
     """All that one scrape tells."""
 

@@ -95,11 +95,17 @@ class Keys:
                 "The local operator's key can't be revoked; to change it, stop the engine, delete the file `key` "
                 "in its home and start it again",
             )
-        if not await self._writer.run(lambda tx: revoke_key(tx, key_id, user)):
-            raise Problem(ErrorCode.NOT_FOUND, f"No valid key {key_id[:64]}")
         record = self._by_id.pop(key_id, None)
-        if record is not None:
+        if record is not None:  # first here: whoever hears of the event must find the key invalid already
             self._by_hash.pop(record.hash, None)
+        try:
+            revoked = await self._writer.run(lambda tx: revoke_key(tx, key_id, user))
+        except BaseException:
+            if record is not None:
+                self._remember(record)
+            raise
+        if not revoked:
+            raise Problem(ErrorCode.NOT_FOUND, f"No valid key {key_id[:64]}")
 
     async def open_local(self, path: Path) -> None:
         """Make sure that the key file at `path` holds the local operator's key and that the store knows it.
