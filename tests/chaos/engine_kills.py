@@ -21,7 +21,8 @@ from tests.engine_process import EngineProcess, short_home, until
 
 LINES = 12
 _TASK = (
-    'echo "$0" >> "$1"; i=0; while [ $i -lt 12 ]; do echo "line $i of $0"; i=$((i+1)); [ $i = 6 ] && sleep "$2"; done'
+    'echo "$0" >> "$1"; i=0; while [ $i -lt 12 ]; do '
+    'echo "line $i of $0"; i=$((i+1)); if [ $i = 6 ]; then sleep "$2"; fi; done'
 )
 _BATCH = 25
 _SHORTEST_LIFE_S, _LONGEST_LIFE_S = 0.02, 0.6
