@@ -1,4 +1,4 @@
-"""A scheduler on a real database and the real writer, with a clock and processes that the test moves."""
+"""A scheduler on a real database, written as the engine writes it, with a clock and processes that the test moves."""
 
 import asyncio
 from collections.abc import Collection, Coroutine
@@ -21,22 +21,51 @@ from engine.settings import Home, Settings
 from engine.store.database import Database
 from engine.store.errors import DiskFull
 from engine.store.rows import Event
-from engine.store.writer import Done, Transaction, Work, Writer
+from engine.store.writer import Done, Transaction, Work, Writer, _Job
 from tests.unit.fake_executor import FakeExecutor, VirtualClock, World
 
 T = TypeVar("T")
 
 
-class LossyWriter(Writer):
-    """A writer that can lose what is handed in, or fail to write it, as when the engine dies or the disk is full."""
+class SteppedWriter(Writer):
+    """The real writer without its thread, so that a random life can be lived again step by step.
+
+    What is handed in during one turn of the loop is one commit in the next, answered in the one after. It can lose
+    what is handed in, as when the engine is killed, or fail to write it, as when the disk is full.
+    """
 
     loses = False
     disk_full = False
 
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connection = self._database.writer()
+        self._cursor = self._connection.cursor()
+        # Nothing here is killed for real, so nothing has to reach the disk.
+        self._cursor.execute("PRAGMA synchronous=OFF")
+        self._batch: list[_Job] = []
+
     def submit(self, work: Work, done: Done) -> None:
-        if self.loses:
-            return
-        super().submit(self._refusing(work) if self.disk_full else work, done)
+        if not self.loses:
+            self.look(self._refusing(work) if self.disk_full else work, done)
+
+    def look(self, work: Work, done: Done) -> None:
+        """As `submit`, whatever goes wrong for the engine."""
+        if not self._batch:
+            self._loop.call_soon(self._write)
+        self._batch.append(_Job(work, done))
+
+    def close(self) -> None:
+        """What was handed in is written; nobody is told."""
+        if self._batch:
+            self._commit(self._batch)
+            self._batch = []
+        self._connection.close()
+
+    def _write(self) -> None:
+        batch, self._batch = self._batch, []
+        if batch:
+            self._loop.call_soon(self._deliver, *self._commit(batch))
 
     @staticmethod
     def _refusing(work: Work) -> Work:
@@ -119,7 +148,7 @@ class Rig:
         """Start an engine on what is there."""
         self.loop = asyncio.new_event_loop()
         self.database = Database.open(f"sqlite:///{self.home.database}")
-        self.writer = LossyWriter(self.database, self.events.extend, self.clock)
+        self.writer = SteppedWriter(self.database, self.events.extend, self.clock)
         self.executor = FakeExecutor(self.world, self.clock)
         self.run(self._start())
 
@@ -177,7 +206,7 @@ class Rig:
     async def _turn(self) -> None:
         """All that was handed to the writer is on disk, and whoever waited for it has gone on."""
         future: asyncio.Future[None] = self.loop.create_future()
-        Writer.submit(self.writer, lambda tx: None, lambda result, error: future.set_result(None))
+        self.writer.look(lambda tx: None, lambda result, error: future.set_result(None))
         await future
         for _ in range(5):
             await asyncio.sleep(0)
@@ -185,7 +214,7 @@ class Rig:
     def submit(self, count: int = 1, **fields: Any) -> list[str]:
         """Submit `count` tasks alike; their ids. Raises `Refused`."""
         fields = {"job_name": "train", "command": ["true"], **fields}
-        ids = [self._new_id() for _ in range(count)]
+        ids = [self.new_id() for _ in range(count)]
         request = SubmitTask.model_validate(fields)
         tasks = [
             NewTask(
@@ -207,7 +236,7 @@ class Rig:
     def submit_one(self, **fields: Any) -> str:
         return self.submit(**fields)[0]
 
-    def _new_id(self) -> str:
+    def new_id(self) -> str:
         self._ids += 1
         return f"t{self._ids:05}"
 
@@ -271,9 +300,18 @@ class Rig:
 
     async def _query(self, sql: str) -> list[Any]:
         future: asyncio.Future[Any] = self.loop.create_future()
-        Writer.submit(self.writer, lambda tx: tx.rows(sql), lambda rows, error: future.set_result(rows))
+
+        def done(rows: Any, error: BaseException | None) -> None:
+            if not future.done():
+                future.set_result(rows)
+
+        self.writer.look(lambda tx: tx.rows(sql), done)
         rows: list[Any] = await future
         return rows
+
+    async def fetch(self, sql: str) -> Any:
+        """The first value of the first row."""
+        return (await self._query(sql))[0][0]
 
     def live(self) -> list[Row]:
         return [row for row in self.rows().values() if row.state in LIVE]
