@@ -158,15 +158,24 @@ def end_processes_of(home: Path, within_s: float = 10.0) -> None:
     while (left := processes_of(home)) and time.monotonic() < deadline:
         for process in left:
             with _gone_is_fine():
-                process.kill()
-        psutil.wait_procs(left, timeout=max(0.1, deadline - time.monotonic()))
+                _kill(process.pid, deadline)
+
+
+def _kill(pid: int, deadline: float) -> None:
+    """Kill it and wait until it ended; whoever it is a child of now may take its time to reap it."""
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [], max(0.1, deadline - time.monotonic()))
+    finally:
+        os.close(process)
 
 
 @contextmanager
 def _gone_is_fine() -> Iterator[None]:
     try:
         yield
-    except psutil.NoSuchProcess:
+    except ProcessLookupError:
         return
 
 

@@ -56,7 +56,7 @@ def test_whatever_is_asked_is_answered_as_documented(case: Any, shared_engine: E
 def test_what_succeeds_is_answered_as_documented(shared_engine: EngineProcess, tmp_path: Path) -> None:
     """Every operation that can succeed, on tasks in each of the states that a client meets."""
 
-    def ask(method: str, path: str, status: int, body: object = None, **parameters: str) -> Any:
+    def ask(method: str, path: str, status: int, body: Any = None, **parameters: str) -> Any:
         case = schema[path][method].Case(path_parameters=parameters, body=body, media_type="application/json")
         response = case.call(**_access(shared_engine))
         assert response.status_code == status, response.text
