@@ -161,11 +161,26 @@ def end_processes_of(home: Path, within_s: float = 10.0) -> None:
                 _kill(process.pid, deadline)
 
 
+def left_of(home: Path, within_s: float) -> list[psutil.Process]:
+    """What still works for the engine of `home` when it had `within_s` seconds to go by itself."""
+    deadline = time.monotonic() + within_s
+    while (left := processes_of(home)) and time.monotonic() < deadline:
+        for process in left:
+            with _gone_is_fine():
+                _await_end(process.pid, deadline)
+    return left
+
+
 def _kill(pid: int, deadline: float) -> None:
-    """Kill it and wait until it ended; whoever it is a child of now may take its time to reap it."""
+    """Kill it and wait until it ended."""
+    os.kill(pid, signal.SIGKILL)
+    _await_end(pid, deadline)
+
+
+def _await_end(pid: int, deadline: float) -> None:
+    """Whoever the process is a child of now may take its time to reap it: its end is what counts."""
     process = os.pidfd_open(pid)
     try:
-        signal.pidfd_send_signal(process, signal.SIGKILL)
         select.select([process], [], [], max(0.1, deadline - time.monotonic()))
     finally:
         os.close(process)

@@ -5,10 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.engine_process import processes_of
+from tests.engine_process import left_of
 
 pytestmark = pytest.mark.live
 
@@ -36,5 +35,4 @@ def test_demo_in_a_pipe_runs_the_workload_and_leaves_nothing(tmp_path: Path) -> 
         assert any(told.startswith(line) for told in lines), f"{line!r} is missing in\n{ran.stdout}"
     assert "\x1b" not in ran.stdout
     assert list(tmp_path.iterdir()) == [], "the home is gone"
-    left = psutil.wait_procs(processes_of(tmp_path), timeout=20)[1]
-    assert not left, "the engine, its keeper and all tasks are gone"
+    assert not left_of(tmp_path, 20), "the engine, its keeper and all tasks are gone"
