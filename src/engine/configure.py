@@ -1,5 +1,6 @@
 """Settings with errors that a person can act on: where the value stands, what it is, what is allowed."""
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -28,8 +29,17 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
         raise BadSettings(f"{config_file()}: can't be read: {error.strerror}") from None
     except SourceError as error:
         raise BadSettings(_unreadable(error)) from None
+    if settings.open and not _is_loopback(settings.host):
+        raise BadSettings(f"{_source(['open'], given)}: only on a loopback address; host is {settings.host}")
     home = settings.home.expanduser().absolute()
     return settings if home == settings.home else settings.model_copy(update={"home": home})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _line(error: Mapping[str, Any], flags: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from engine.control.queue import Queue
 from engine.control.tasks import Tasks
 from engine.control.usage import UsageMeter
 from engine.events import EventHub
+from engine.executors.keeper_client import KeeperError
 from engine.executors.process import ProcessExecutor
 from engine.local import HomeTaken, hold
 from engine.log import start_log
@@ -78,8 +79,12 @@ def serve(settings: Settings, *, background: bool = False) -> None:
                 runner.run(Daemon(settings, home, background=background).run())
     except OSError as error:
         raise StartError(f"home: {home.root} can't be used: {error.strerror or error}") from error
-    except (HomeTaken, ListenError, KeyFileError, StoreError) as error:
+    except (HomeTaken, ListenError, KeyFileError, KeeperError, StoreError) as error:
+        log.error("%s", error)  # noqa: TRY400 - its words say all
         raise StartError(str(error)) from error
+    except Exception as error:
+        log.exception("the engine failed")
+        raise StartError(f"The engine failed: {error!r}; its log in {home.logs} says where") from error
 
 
 class Daemon:
@@ -99,11 +104,12 @@ class Daemon:
         """Serve until the first signal; a second one ends a drain. What was begun is undone in the other order."""
         self._stop = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:
-            tcp, unix = self._listeners(stack)
+            listeners, unix = self._listeners(stack)
             self._heed_signals(stack)
-            parts, scheduler, writer = await self._compose(stack, f"http://{_address(tcp)}")
-            server = HttpServer(create_app(parts), tcp, unix)
+            parts, scheduler, writer = await self._compose(stack, f"http://{_address(listeners[0])}")
+            server = HttpServer(create_app(parts), listeners, unix)
             serving = asyncio.create_task(server.serve())
+            serving.add_done_callback(lambda _: self._give_up())
             await server.ready.wait()
             _settle_memory()
             await writer.run(lambda tx: tx.event("engine.started", parts.worker_id, {"version": self._version}))
@@ -189,8 +195,12 @@ class Daemon:
             chores["pruning old events"] = lambda: prune_events(writer, time.time() - days * 86400)
         return chores
 
-    def _listeners(self, stack: AsyncExitStack) -> tuple[socket.socket, socket.socket]:
-        tcp = stack.enter_context(tcp_socket(self._settings.host, self._settings.port))
+    def _listeners(self, stack: AsyncExitStack) -> tuple[list[socket.socket], socket.socket]:
+        settings = self._settings
+        ports = [settings.port]
+        if settings.contracts.worker.port is not None:
+            ports.append(settings.contracts.worker.port)  # the worker contract stands at the root, so it is the same
+        tcp = [stack.enter_context(tcp_socket(settings.host, port)) for port in ports]
         unix = stack.enter_context(unix_socket(self._home.socket))
         stack.callback(self._home.socket.unlink, missing_ok=True)
         stack.callback(self._home.engine_file.unlink, missing_ok=True)
@@ -208,6 +218,11 @@ class Daemon:
             self._hurry.set()
         else:
             self._stop.set_result(mode)
+
+    def _give_up(self) -> None:
+        """The server ended without being told to: there is no engine without one."""
+        if not self._stop.done():
+            self._stop.set_result("leave")
 
     def _announce(self, url: str) -> None:
         """Write `engine.json`, which is the sign that the engine is ready, and tell whoever waits."""

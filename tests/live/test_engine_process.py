@@ -70,6 +70,7 @@ def test_a_port_in_use_is_named(make_engine: MakeEngine) -> None:
         ({"SHOPFLOOR_ON_STOP": "hide"}, [], "SHOPFLOOR_ON_STOP is 'hide'"),
         ({"SHOPFLOOR_GPUS": "all"}, [], "SHOPFLOOR_GPUS is 'all'"),
         ({"SHOPFLOOR_CONTRACTS__WORKER__RATE_PER_MINUTE": "0"}, [], "SHOPFLOOR_CONTRACTS__WORKER__RATE_PER_MINUTE"),
+        ({"SHOPFLOOR_OPEN": "yes"}, ["--host=0.0.0.0"], "SHOPFLOOR_OPEN: only on a loopback address"),
         ({}, ["--port=99999"], "--port is 99999"),
         ({}, ["--cpu=-1"], "--cpu is -1"),
     ],
@@ -97,6 +98,31 @@ def test_a_bad_settings_file_is_named(make_engine: MakeEngine, content: str, exp
     assert refused.returncode == 2
     assert str(file) in refused.stderr
     assert expected in refused.stderr
+
+
+def test_the_worker_contract_also_gets_a_port_of_its_own(make_engine: MakeEngine) -> None:
+    import httpx
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    engine = make_engine(CONTRACTS__WORKER__PORT=str(port))
+    assert httpx.get(f"http://127.0.0.1:{port}/health").json()["status"] == "healthy"
+    assert engine.facts()["url"] != f"http://127.0.0.1:{port}"
+
+
+def test_open_streams_do_not_delay_a_stop(engine: EngineProcess) -> None:
+    import httpx
+
+    with engine.client() as client:
+        task = client.post("/v1/tasks", {"job_name": "long", "command": ["sleep", "600"]})
+        wait_for(client, task["id"], "running")
+    key = (engine.home / "key").read_text().strip()
+    address = f"{engine.facts()['url']}/v1/tasks/{task['id']}/logs/stream"
+    with client_events(engine) as heard, httpx.stream("GET", address, headers={"X-API-Key": key}) as log:
+        heard.wait_for("engine.started")
+        assert engine.stop(within_s=10) == 0
+        assert "event: end" not in "".join(log.iter_text())
+    assert "Cancel" not in (engine.home / "logs" / "engine.log").read_text()
 
 
 def test_sigterm_leaves_tasks_to_the_next_engine(engine: EngineProcess) -> None:

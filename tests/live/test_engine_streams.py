@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from console.client import Client
+from tests.conftest import MakeEngine
 from tests.engine_process import EngineProcess, wait_for
 
 pytestmark = pytest.mark.live
@@ -109,6 +110,28 @@ def test_many_messages_in_one_frame(shared_engine: EngineProcess, client: Client
             frames.append(json.loads(stream.recv(timeout=20)))
     assert [message["seq"] for frame in frames for message in frame][:newest] == list(range(1, newest + 1))
     assert len(frames) < newest
+
+
+def test_a_reader_that_fell_behind_is_told_and_misses_nothing(make_engine: MakeEngine) -> None:
+    engine = make_engine(CPU="1")
+    with follow(engine) as stream, engine.client(60) as client:
+        before = client.get("/v1/queue")["seq"]
+        client.post("/v1/queue/pause")
+        many = [{"job_name": "many", "command": ["true"], "metadata": {"filler": "x" * 200}}] * 5000
+        for _ in range(3):
+            client.post("/v1/tasks/batch", {"tasks": many})
+        newest = client.get("/v1/queue")["seq"]
+        numbers, notices = [], 0
+        while not numbers or numbers[-1] < newest:
+            message = heard(stream)
+            if message["type"] == "lagged":
+                notices += 1
+                assert message["seq"] == numbers[-1]
+                assert message["data"]["missing"] == 0
+            elif message["type"] != "ping":
+                numbers.append(message["seq"])
+    assert numbers == list(range(before + 1, newest + 1))
+    assert notices >= 1
 
 
 def test_a_pong_is_welcome_and_nonsense_does_no_harm(shared_engine: EngineProcess, client: Client) -> None:

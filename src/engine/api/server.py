@@ -1,4 +1,4 @@
-"""uvicorn on two listeners of one loop: TCP and the home's UNIX socket. No tick: an idle server sleeps."""
+"""uvicorn on several listeners of one loop: TCP and the home's UNIX socket. No tick: an idle server sleeps."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,9 +74,9 @@ def unix_socket(path: Path) -> socket.socket:
 
 
 class HttpServer(uvicorn.Server):
-    """Serves `app` on both listeners until `stop`. What comes over the UNIX socket has `local` in its state."""
+    """Serves `app` on all listeners until `stop`. What comes over the UNIX socket has `local` in its state."""
 
-    def __init__(self, app: ASGIApp, tcp: socket.socket, unix: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, tcp: Sequence[socket.socket], unix: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -108,7 +108,7 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's own
         loop = asyncio.get_running_loop()
         self.servers = [
-            await loop.create_server(lambda: self._protocol(local=False), sock=self._tcp),
+            *[await loop.create_server(lambda: self._protocol(local=False), sock=tcp) for tcp in self._tcp],
             await loop.create_unix_server(lambda: self._protocol(local=True), sock=self._unix),
         ]
         self.started = True
