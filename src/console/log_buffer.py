@@ -153,12 +153,16 @@ class LogBuffer:
         self.whole = False
 
     def _correct(self, by: int) -> None:
-        """Puts the last line's byte count right: characters that stand for what was not UTF-8 don't tell it."""
-        if by and self.lines:
-            self.lines[-1].size += by
-            if not self.whole:
-                self._tail_size += by
+        """Puts byte counts right, from the last line up: what was not UTF-8 doesn't tell how long it was."""
         self.stop += by
+        for line in reversed(self.lines):
+            if not by:
+                break
+            part = max(by, -line.size)
+            line.size += part
+            by -= part
+        if not self.whole:
+            self._tail_size = self.lines[-1].size
 
 
 def _bytes(text: str) -> int:
