@@ -31,7 +31,6 @@ class LogBuffer:
     whole: bool = True
     _tail: str = ""
     _tail_size: int = 0
-    _slack: int = 0
 
     def clear(self, at: int = 0) -> None:
         """Holds nothing, from byte `at` on."""
@@ -39,16 +38,12 @@ class LogBuffer:
         self.start = self.stop = at
         self.whole, self._tail, self._tail_size = True, "", 0
 
-    def append(self, offset: int, text: str, next_offset: int | None = None) -> int:
-        """Takes in text that starts at byte `offset`; returns how many lines the end went down.
+    def append(self, offset: int, text: str, next_offset: int) -> int:
+        """Takes in bytes `offset` to `next_offset`; returns how many lines the end went down.
 
         Text that doesn't follow on what is held takes its place.
         """
-        if not self.lines:
-            self.clear(offset)
-        elif self.stop - self._slack <= offset < self.stop:
-            self._correct(offset - self.stop)
-        elif offset != self.stop:
+        if not self.lines or offset != self.stop:
             self.clear(offset)
         before = len(self.lines)
         *ended, rest = text.split("\n")
@@ -57,9 +52,7 @@ class LogBuffer:
             self._close()
         self._grow(rest, 0)
         self._show_tail()
-        if next_offset is not None:
-            self._correct(next_offset - self.stop)
-        self._slack = 0 if next_offset is not None else 2 * text.count("\N{REPLACEMENT CHARACTER}")
+        self._correct(next_offset - self.stop)
         self.size = max(self.size, self.stop)
         return len(self.lines) - before
 

@@ -21,9 +21,10 @@ MOST_WAITING = 1 << 20
 
 
 class Chunk(NamedTuple):
-    """Text that starts at byte `offset` of the output."""
+    """Bytes `offset` to `next_offset` of the output."""
 
     offset: int
+    next_offset: int
     text: str
 
 
@@ -105,7 +106,7 @@ class Tail(threading.Thread):
             self.ended = True
         elif event == "log":
             with self._lock:
-                self._chunks.append(Chunk(int(data["offset"]), str(data["text"])))
+                self._chunks.append(Chunk(int(data["offset"]), int(data["next_offset"]), str(data["text"])))
                 self._waiting += len(data["text"])
                 while self._waiting > MOST_WAITING and len(self._chunks) > 1:
                     self._waiting -= len(self._chunks.popleft().text)

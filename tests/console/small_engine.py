@@ -268,8 +268,9 @@ class SmallEngine:
                     output = self.outputs.get(task_id, b"")
                     if at < len(output):
                         chunk = output[at : at + (1 << 16)]
-                        data = json.dumps({"offset": at, "text": chunk.decode("utf-8", "replace")})
-                        at += len(chunk)
+                        chunk_at, at = at, at + len(chunk)
+                        text = chunk.decode("utf-8", "replace")
+                        data = json.dumps({"offset": chunk_at, "next_offset": at, "text": text})
                         yield f"event: log\ndata: {data}\n\n"
                     elif task_id in self.ended:
                         yield 'event: end\ndata: {"state": "completed", "exit_code": 0}\n\n'

@@ -353,7 +353,7 @@ class LogView(Widget, can_focus=True):
         if tail is None:
             return
         for chunk in tail.take():
-            self._buffer.append(chunk.offset, chunk.text)
+            self._buffer.append(chunk.offset, chunk.text, chunk.next_offset)
         self._buffer.trim_top()
         if tail.ended or tail.broken:
             self._tail = None
