@@ -121,7 +121,8 @@ def test_a_reader_that_fell_behind_is_told_and_misses_nothing(make_engine: MakeE
         for _ in range(3):
             client.post("/v1/tasks/batch", {"tasks": many})
         newest = client.get("/v1/queue")["seq"]
-        numbers, notices = [], 0
+        numbers: list[int] = []
+        notices = 0
         while not numbers or numbers[-1] < newest:
             message = heard(stream)
             if message["type"] == "lagged":
