@@ -141,6 +141,24 @@ def test_an_attempts_environment(make_rig: MakeRig, monkeypatch: pytest.MonkeyPa
     assert Path(seen["SHOPFLOOR_OUTPUT"]).is_dir()
 
 
+def test_folders_that_stayed_empty_are_used_again_and_links_are_not(make_rig: MakeRig) -> None:
+    rig = make_rig(cpu=1)
+    tidy, sly, third, fourth = rig.submit(4)
+    rig.end(tidy)
+    out = rig.home.attempt(sly, 1) / "out"
+    out.rmdir()
+    (rig.home.root / "elsewhere").mkdir(mode=0o700)
+    out.symlink_to(rig.home.root / "elsewhere")
+    (rig.home.attempt(sly, 1) / "work" / "notes").write_text("mine")
+    rig.end(sly)
+    assert list(rig.home.attempt(tidy, 1).iterdir()) == []
+    rig.end(third)
+    for task in (third, fourth):
+        assert not (rig.home.attempt(task, 1) / "out").is_symlink()
+    assert list((rig.home.attempt(fourth, 1) / "work").iterdir()) == []
+    assert (rig.home.attempt(sly, 1) / "work" / "notes").read_text() == "mine"
+
+
 def test_a_large_task_starts_after_those_that_ran_when_it_earned_its_reservation(make_rig: MakeRig) -> None:
     rig = make_rig(cpu=4, reserve_after_s=30)
     rig.submit(4)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.scheduler.capacity import Ask, Capacity, Machine
 from engine.scheduler.groups import Groups
-from engine.scheduler.ready import Entry, ReadyQueue
+from engine.scheduler.ready import Entry, Lane, ReadyQueue
 from engine.scheduler.reservation import Reservation
 
 MACHINE = Machine(4, 8, (0, 1))
@@ -156,12 +156,12 @@ def test_a_claim_costs_the_same_in_a_long_queue() -> None:
         looks = 0
         head = ready._head
 
-        def counted(lane: object) -> object:
+        def counted(lane: Lane) -> Entry | None:
             nonlocal looks
             looks += 1
             return head(lane)
 
-        ready._head = counted  # type: ignore[method-assign,assignment]
+        ready._head = counted  # type: ignore[method-assign]
         for _ in range(5):
             (pick,) = ready.pick(capacity, groups, 0)
             capacity.release(pick.entry.id)

@@ -178,6 +178,7 @@ class Attempts:
         over: defaultdict[str, list[AttemptKey]] = defaultdict(list)
         for live in news.finished:
             del self._board.live[live.id]
+            self._launcher.recycle(live.key)
             if live.launched:
                 over[live.executor].append(live.key)
             if self._materials.needs_preparation(live):

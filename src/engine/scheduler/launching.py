@@ -1,6 +1,8 @@
 """From a claimed attempt to what an executor starts."""
 
 import os
+import stat
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +15,9 @@ from engine.settings import Home
 OUTPUT = "output.log"
 LEFT = "out"
 WORK = "work"
+
+SPARE_FOLDERS = 64
+_NEW = stat.S_IFDIR | 0o700
 
 
 class Prepared(Protocol):
@@ -49,27 +54,49 @@ class Launcher:
     """Makes the folders and the environment of attempts."""
 
     def __init__(self, home: Home, gpus_here: bool, environment: Mapping[str, str]) -> None:
-        self._home = home
         self._gpus_here = gpus_here
         self._base = {name: value for name, value in environment.items() if not name.startswith("SHOPFLOOR_")}
         self._tasks = str(home.tasks)
+        self._spare: deque[str] = deque(maxlen=SPARE_FOLDERS)
 
     def make_folders(self, key: AttemptKey) -> None:
         """`<task>/<attempt>` with `out/` and `work/`; what is there stays."""
         task = f"{self._tasks}/{key.task_id}"
         attempt = f"{task}/{key.attempt}"
-        for folder in (task, attempt, f"{attempt}/{LEFT}", f"{attempt}/{WORK}"):
-            try:
-                os.mkdir(folder, 0o700)  # noqa: PTH102 - four for each attempt: this one is cheap
-            except FileExistsError:
-                continue
+        _make(task)
+        _make(attempt)
+        for folder in (f"{attempt}/{LEFT}", f"{attempt}/{WORK}"):
+            if not self._reuse(folder):
+                _make(folder)
+
+    def recycle(self, key: AttemptKey) -> None:
+        """The attempt is over: folders that it left empty are used again. Many tasks leave nothing.
+
+        Moving one is cheaper than making one, at times by far, and what has ended takes less room on the disk.
+        """
+        for name in (LEFT, WORK):
+            folder = f"{self._tasks}/{key.task_id}/{key.attempt}/{name}"
+            if _as_new(folder):
+                self._spare.append(folder)
+
+    def _reuse(self, folder: str) -> bool:
+        while self._spare:
+            spare = self._spare.popleft()
+            # A moment may have gone by since it was seen to be empty.
+            if _as_new(spare):
+                try:
+                    os.rename(spare, folder)  # noqa: PTH104 - twice for each attempt: this one is cheap
+                except OSError:
+                    return False
+                return True
+        return False
 
     def launch(self, live: Live, prepared: Prepared | None = None) -> Launch:
         """What the executor needs to know. Without `prepared` the task's own command runs."""
-        folder = self._home.attempt(live.id, live.attempt)
+        folder = f"{self._tasks}/{live.id}/{live.attempt}"
         if prepared is None:
             command: Sequence[str] = live.command or ()
-            cwd = folder / WORK / (live.cwd or "")
+            cwd = Path(live.cwd or f"{folder}/{WORK}")
             more: Mapping[str, str] = {}
         else:
             command, cwd, more = prepared.command, prepared.cwd, prepared.environment
@@ -78,7 +105,7 @@ class Launcher:
             command,
             self._environment(live, f"{folder}/{LEFT}", more),
             cwd,
-            folder / OUTPUT,
+            Path(f"{folder}/{OUTPUT}"),
             live.image,
             live.gpu_ids,
         )
@@ -104,3 +131,21 @@ class Launcher:
         elif self._gpus_here:
             environment["CUDA_VISIBLE_DEVICES"] = ""
         return environment
+
+
+def _make(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o700)  # noqa: PTH102 - several for each attempt: this one is cheap
+    except FileExistsError:
+        return
+
+
+def _as_new(folder: str) -> bool:
+    """Whether it is a folder (no link to one) as we make it, with nothing in it."""
+    try:
+        if os.lstat(folder).st_mode != _NEW:
+            return False
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False

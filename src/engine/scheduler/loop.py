@@ -288,10 +288,10 @@ class Scheduler:
 
     def _hand_in(self, cycle: Cycle, news: News, future: asyncio.Future[Views] | None) -> None:
         self._writing = cycle
-        self._writer.submit(cycle.write, partial(self._written, cycle, news, future))
-        # While the commit is on its way to the disk.
+        # Before the commit, not beside it: a folder made while the disk flushes waits for the flush.
         for pick in cycle.picks:
             self._launcher.make_folders(AttemptKey(pick.entry.id, pick.entry.attempt + 1))
+        self._writer.submit(cycle.write, partial(self._written, cycle, news, future))
 
     def _written(
         self,
