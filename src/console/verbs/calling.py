@@ -18,6 +18,7 @@ class Exit(IntEnum):
     NO_ENGINE = 3
 
 
+_OUR_FAULT = 500
 _USAGE = {400, 401, 403, 404, 405, 422}
 _PREFIX_LIMIT = 6
 
@@ -39,11 +40,13 @@ def explain(error: Refused | EngineGone) -> Exit:
         return Exit.NO_ENGINE
     printing.say(f"shopfloor: {printing.plain(error.message)}")
     for problem in error.fields:
+        told = f"{problem.field}: {problem.message}"
         given = "" if problem.value is None else f" (given: {problem.value})"
-        printing.say(f"  {printing.plain(f'{problem.field}: {problem.message}{given}')}")
+        if given or told != error.message:
+            printing.say(f"  {printing.plain(told + given)}")
     if error.retry_after_s is not None:
         printing.say(f"  try again in {error.retry_after_s:g} s")
-    if error.status >= 500 and error.trace_id:
+    if error.status == _OUR_FAULT and error.trace_id:
         printing.say(f"  the engine's log says more under trace id {error.trace_id}")
     return Exit.USAGE if error.status in _USAGE else Exit.FAILED
 

@@ -102,7 +102,7 @@ def submit(
         else:
             printing.out(task["id"])
         if wait:
-            raise click.exceptions.Exit(waiting.exit_code_of(client, [task["id"]]))
+            raise click.exceptions.Exit(waiting.wait_for_one(client, task["id"]))
 
 
 def name_for(command: Sequence[str], snapshot: Path | None, experiment: str | None) -> str:

@@ -117,7 +117,7 @@ def _facts(task: dict[str, Any]) -> list[tuple[str, str | None]]:
         ("group", task.get("group")),
         ("after", " ".join(task["after"])),
         ("retries", f"{task['retry_count']} of {task['max_retries']}" if task["max_retries"] else None),
-        ("timeout", formats.age(task["timeout_s"]) if task.get("timeout_s") else None),
+        ("timeout", f"{task['timeout_s']:g} s" if task.get("timeout_s") else None),
         ("submitted", printing.when(task["created_at"])),
         ("started", printing.when(task.get("started_at")) if task.get("started_at") else None),
         ("ended", printing.when(task.get("ended_at")) if task.get("ended_at") else None),

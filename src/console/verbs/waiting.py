@@ -32,10 +32,11 @@ def wait(*, ids: tuple[str, ...], as_json: bool) -> None:
     raise click.exceptions.Exit(code)
 
 
-def exit_code_of(client: Client, ids: list[str]) -> int:
-    """Wait for the tasks; the code to leave with."""
-    ended = wait_for(client, ids)
-    return first_code(client, (ended[id_] for id_ in ids))
+def wait_for_one(client: Client, id_: str) -> int:
+    """Wait for the task and tell how it ended; the code to leave with."""
+    task = wait_for(client, [id_])[id_]
+    printing.say(told(task))
+    return code_of(client, task)
 
 
 def wait_for(client: Client, ids: list[str]) -> dict[str, dict[str, Any]]:

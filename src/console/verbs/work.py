@@ -30,7 +30,7 @@ def jobs(*, limit: int, as_json: bool) -> None:
         printing.document(answer)
         return
     if not answer["rows"]:
-        printing.say("no jobs yet; `shopfloor job start KIND` starts one")
+        printing.say("no jobs yet")
         return
     printing.table(
         (
