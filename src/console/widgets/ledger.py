@@ -480,22 +480,21 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
 
     def _strip(self, line: _Line) -> Strip:
         """A line as segments; neighbours that look the same are one."""
-        plain = self._style(Tone.TEXT, line.mode)
         segments: list[Segment] = []
-        text, look, x = "", plain, 0
+        text, look, x = "", None, 0
         for start, wide, cell in self._spread(line.cells):
-            style = self._style(cell.tone, line.mode) if cell.text.strip() else plain
-            if start > x and look is not plain:
-                segments.append(Segment(text, look))
-                text, look = "", plain
             text += " " * (start - x)
-            if style is not look:
-                segments.append(Segment(text, look))
-                text, look = "", style
+            if not cell.text.isspace():
+                # What is blank looks like its neighbour: each change of look costs some 45 bytes.
+                style = self._style(cell.tone, line.mode)
+                if look is not None and style is not look:
+                    segments.append(Segment(text, look))
+                    text = ""
+                look = style
             text += cell.text
             x = start + wide
-        segments.append(Segment(text, look))
-        return Strip([segment for segment in segments if segment.text], self.size.width)
+        segments.append(Segment(text, look or self._style(Tone.TEXT, line.mode)))
+        return Strip(segments, self.size.width)
 
     def _spread(self, cells: Sequence[Cell]) -> Iterator[tuple[int, int, Cell]]:
         """Each cell with its first character and its width; the last one is the scroll bar."""
