@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime
 from typing import Final, Literal
 from urllib.parse import quote
@@ -71,20 +71,24 @@ def serve(settings: Settings, *, background: bool = False) -> None:
     In the background, stdout is a pipe to whoever started it: it is told once the engine is ready.
     """
     home = Home(settings.home)
-    try:
-        home.create()
-        with hold(home):
+    with ExitStack() as stack:
+        try:
+            home.create()
+            stack.enter_context(hold(home))
             start_log(home.logs, settings.log_level, foreground=not background)
+        except OSError as error:
+            raise StartError(f"home: {home.root} can't be used: {error.strerror or error}") from error
+        except HomeTaken as error:
+            raise StartError(str(error)) from error
+        try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(Daemon(settings, home, background=background).run())
-    except OSError as error:
-        raise StartError(f"home: {home.root} can't be used: {error.strerror or error}") from error
-    except (HomeTaken, ListenError, KeyFileError, KeeperError, StoreError) as error:
-        log.error("%s", error)  # noqa: TRY400 - its words say all
-        raise StartError(str(error)) from error
-    except Exception as error:
-        log.exception("the engine failed")
-        raise StartError(f"The engine failed: {error!r}; its log in {home.logs} says where") from error
+        except (ListenError, KeyFileError, KeeperError, StoreError) as error:
+            log.error("%s", error)  # noqa: TRY400 - its words say all
+            raise StartError(str(error)) from error
+        except Exception as error:
+            log.exception("the engine failed")
+            raise StartError(f"The engine failed: {error!r}; its log in {home.logs} says where") from error
 
 
 class Daemon:
@@ -201,6 +205,7 @@ class Daemon:
         if settings.contracts.worker.port is not None:
             ports.append(settings.contracts.worker.port)  # the worker contract stands at the root, so it is the same
         tcp = [stack.enter_context(tcp_socket(settings.host, port)) for port in ports]
+        self._home.engine_file.unlink(missing_ok=True)  # left by an engine that was killed
         unix = stack.enter_context(unix_socket(self._home.socket))
         stack.callback(self._home.socket.unlink, missing_ok=True)
         stack.callback(self._home.engine_file.unlink, missing_ok=True)

@@ -125,6 +125,42 @@ def test_open_streams_do_not_delay_a_stop(engine: EngineProcess) -> None:
     assert "Cancel" not in (engine.home / "logs" / "engine.log").read_text()
 
 
+def test_a_rate_limit_holds_over_tcp_and_not_for_the_operator_s_own_socket(make_engine: MakeEngine) -> None:
+    import httpx
+
+    engine = make_engine(CONTRACTS__WORKER__RATE_PER_MINUTE="3")
+    key = (engine.home / "key").read_text().strip()
+    with httpx.Client(base_url=engine.facts()["url"], headers={"X-API-Key": key}) as http:
+        answers = [http.get("/v1/queue") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+    assert answers[-1].json()["code"] == "RATE_LIMITED"
+    with engine.client() as client:
+        for _ in range(6):
+            client.get("/v1/queue")
+
+
+def test_a_home_that_can_not_be_written_is_named(make_engine: MakeEngine) -> None:
+    engine = make_engine(start=False)
+    file = engine.home / "file"
+    file.touch()
+    refused = run(engine, "run", f"--home={file}")
+    assert refused.returncode == 1
+    assert f"home: {file} can't be used" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_damaged_database_is_named_and_left_as_it_is(make_engine: MakeEngine) -> None:
+    engine = make_engine(start=False)
+    database = engine.home / "shopfloor.db"
+    database.write_bytes(b"not a database" * 1000)
+    refused = run(engine, "run")
+    assert refused.returncode == 1
+    assert str(database) in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert database.read_bytes() == b"not a database" * 1000
+
+
 def test_sigterm_leaves_tasks_to_the_next_engine(engine: EngineProcess) -> None:
     with engine.client() as client:
         task = client.post("/v1/tasks", {"job_name": "long", "command": ["sh", "-c", "sleep 1; echo still here"]})

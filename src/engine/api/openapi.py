@@ -47,6 +47,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
             [(model, "validation") for model in sorted(_bodies | {ErrorBody}, key=lambda model: model.__name__)],
             ref_template=_SCHEMA,
         )
+        for schema in schemas.values():
+            _leave_out_nulls(schema)
         schemas.update(found["$defs"])
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
@@ -60,6 +62,17 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 _add_errors(operation, needs_key=path != "/health")
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _leave_out_nulls(schema: dict[str, Any]) -> None:
+    """What may be null is not sent when it is."""
+    nullable = {
+        name
+        for name, field in schema.get("properties", {}).items()
+        if any(kind.get("type") == "null" for kind in field.get("anyOf", ()))
+    }
+    if nullable:
+        schema["required"] = [name for name in schema.get("required", ()) if name not in nullable]
 
 
 def _add_errors(operation: dict[str, Any], needs_key: bool) -> None:
