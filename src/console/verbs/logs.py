@@ -7,7 +7,6 @@ import click
 
 from console import printing
 from console.client import Client, EngineGone
-from console.stream import lasting_messages
 from console.verbs import calling, waiting
 from engine.protocol.states import ENDED
 
@@ -96,9 +95,8 @@ class _Reader:
                 self._await_attempt(self._attempt)
 
     def _await_attempt(self, number: int) -> bool:
-        """Whether that attempt begins before the task is over; woken by the event stream."""
-        for _ in lasting_messages(self._client.endpoint, waiting.PATIENCE_S):
-            task = self._client.get(f"/v1/tasks/{self._task_id}")
+        """Whether that attempt begins before the task is over."""
+        for task in waiting.changes(self._client, [self._task_id]):
             if task["attempt"] >= number or task["state"] in ENDED:
                 return bool(task["attempt"] >= number)
         return False

@@ -1,12 +1,12 @@
 """`shopfloor wait`: until tasks end, woken by the event stream."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
 from console import printing
-from console.client import Client
+from console.client import Client, EngineGone
 from console.stream import lasting_messages
 from console.verbs import calling
 from engine.protocol.states import ENDED, TaskState
@@ -42,25 +42,29 @@ def wait_for_one(client: Client, id_: str) -> int:
 def wait_for(client: Client, ids: list[str]) -> dict[str, dict[str, Any]]:
     """Each task as it ended, by id."""
     ended: dict[str, dict[str, Any]] = {}
-
-    def look(id_: str) -> None:
-        task = client.get(f"/v1/tasks/{id_}")
+    for task in changes(client, ids):
         if task["state"] in ENDED:
-            ended[id_] = task
-
-    for message in lasting_messages(client.endpoint, PATIENCE_S):
-        # What ended before the stream opened says nothing any more: ask once for each that is still awaited.
-        about = ids if message["type"] in {"open", "lagged"} else [message.get("subject")]
-        for id_ in about:
-            if id_ in ids and id_ not in ended and _may_have_ended(message):
-                look(id_)
+            ended[task["id"]] = task
         if len(ended) == len(ids):
             break
     return ended
 
 
-def _may_have_ended(message: dict[str, Any]) -> bool:
-    return message["type"] in {"open", "lagged"} or message.get("data", {}).get("state") in ENDED
+def changes(client: Client, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The tasks as they are now, and each again when something happened to it; over restarts of the engine.
+
+    Raises `EngineGone` when none answers for `PATIENCE_S`.
+    """
+    for message in lasting_messages(client.endpoint, PATIENCE_S):
+        # What happened before the stream opened says nothing any more: look at each once.
+        about = ids if message["type"] in {"open", "lagged"} else [message.get("subject")]
+        for id_ in about:
+            if id_ in ids:
+                try:
+                    task = client.get(f"/v1/tasks/{id_}")
+                except EngineGone:
+                    break  # the stream broke as well: once it is open again, all are looked at
+                yield task
 
 
 def first_code(client: Client, tasks: Iterable[dict[str, Any]]) -> int:
