@@ -13,6 +13,11 @@ def test_every_setting_stands_in_the_table() -> None:
     assert README.read_text() == with_table(README.read_text()), "run `python -m tests.settings_table`"
 
 
+def test_every_file_linked_is_there() -> None:
+    linked = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
+    assert [name for name in linked if not (README.parent / name).is_file()] == []
+
+
 def test_every_verb_shown_exists() -> None:
     shown = [line for line in _shell_lines() if line.startswith("shopfloor ")]
     assert shown
