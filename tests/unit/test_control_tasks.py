@@ -171,6 +171,15 @@ async def test_a_queued_task_shows_what_it_waits_for(desk: Desk) -> None:
     assert (await desk.tasks.show(waits)).reason == "waits for 2 GPUs (1 free)"
 
 
+async def test_a_blocked_task_shows_whom_it_waits_for(desk: Desk) -> None:
+    first = await desk.submit(job_name="prep")
+    waits = await desk.submit(after=[first])
+    assert (await desk.tasks.show(waits)).reason == f"waits for task {first} (prep), which is preparing"
+    second = await desk.submit()
+    both = await desk.submit(after=[second, first])
+    assert ((await desk.tasks.show(both)).reason or "").endswith(" and 1 more")
+
+
 async def test_cancel_and_retry_are_answered(desk: Desk) -> None:
     task = await desk.submit()
     await desk.end(task, 1)

@@ -9,7 +9,7 @@ from engine.control.errors import Problem, invalid
 from engine.materials.errors import InvalidInput, MaterialError
 from engine.materials.prepare import Materials
 from engine.protocol.errors import FieldError
-from engine.protocol.states import ENDED, ErrorCode, ExecutorName
+from engine.protocol.states import ENDED, ErrorCode, ExecutorName, TaskState
 from engine.protocol.tasks import BulkRequest, BulkResult, DatasetSpec, SubmitTask, TaskChange, TaskView
 from engine.scheduler.capacity import Ask
 from engine.scheduler.loop import Scheduler
@@ -52,11 +52,14 @@ class Tasks:
         return [TaskView.model_validate(view) for view in views]
 
     async def show(self, task_id: str) -> TaskView:
-        """The task as it stands; for one that is queued, `reason` says what it waits for."""
+        """The task as it stands; for one that is queued or blocked, `reason` says what it waits for."""
         task = await self._reads.task(task_id)
         if task is None:
             raise Problem(ErrorCode.NOT_FOUND, f"no task {task_id}")
-        waits = self._scheduler.explain(task_id)
+        if task.state is TaskState.BLOCKED:
+            waits = await self._waits_for(task)
+        else:
+            waits = self._scheduler.explain(task_id)
         if waits is None:
             return task
         return task.model_copy(update={"reason": f"{waits} ({task.reason})" if task.reason else waits})
@@ -93,6 +96,14 @@ class Tasks:
         """Retry the tasks named, or all that match a filter and have ended."""
         ids = await self._named(request, _HAS_ENDED)
         return await _bulk(ids, self._scheduler.retry)
+
+    async def _waits_for(self, task: TaskView) -> str | None:
+        waiting = await self._reads.tasks(filter=f"id:{','.join(task.after)} !state:completed", limit=1)
+        if not waiting.tasks:
+            return None
+        first = waiting.tasks[0]
+        more = f" and {waiting.total - 1} more" if waiting.total > 1 else ""
+        return f"waits for task {first.id} ({first.job_name}), which is {first.state}{more}"
 
     async def _accepted(self, request: SubmitTask, user: str) -> NewTask:
         self._check(request)
