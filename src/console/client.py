@@ -7,6 +7,7 @@ import json
 import os
 import select
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -18,6 +19,8 @@ STREAM_SILENCE_S = 90.0
 """A stream that is silent for longer than this is taken for dead; the engine sends a sign of life every 20 s."""
 
 _PIECE = 1 << 18
+_KEPT_S = 60.0
+"""A connection that was idle for longer is not used again: the engine may be about to close it."""
 _NOTHING_THERE = 416
 """The status of a range that begins at or after a file's end."""
 
@@ -198,6 +201,7 @@ class Client:
         self.endpoint = endpoint
         self.timeout_s = timeout_s
         self._connection: HTTPConnection | None = None
+        self._used_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -293,8 +297,10 @@ class Client:
     def _ready(self) -> HTTPConnection:
         """The kept connection, or a new one where the engine has closed it meanwhile."""
         kept = self._connection
-        if kept is not None and (kept.sock is None or _is_readable(kept.sock)):
+        idle_s = time.monotonic() - self._used_at
+        if kept is not None and (kept.sock is None or idle_s > _KEPT_S or _is_readable(kept.sock)):
             self.close()
+        self._used_at = time.monotonic()
         if self._connection is None:
             self._connection = self._connect()
         return self._connection

@@ -2,6 +2,7 @@
 
 import io
 import json
+import select
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -76,7 +77,8 @@ class _Answers(BaseHTTPRequestHandler):
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if body:
+            self.wfile.write(body)
 
     def _stream(self, *, cut: bool = False) -> None:
         self.send_response(200)
@@ -165,6 +167,8 @@ def test_refusal_carries_all_that_the_engine_said(endpoint: Endpoint) -> None:
 def test_connection_closed_by_the_engine_is_made_again(endpoint: Endpoint) -> None:
     with Client(endpoint) as client:
         assert client.get("/last") == "last"
+        assert client._connection is not None
+        select.select([client._connection.sock], [], [], 10)
         assert client.post("/again", {})["method"] == "POST"
 
 

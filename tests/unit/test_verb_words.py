@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -99,11 +98,10 @@ def test_packing_leaves_out_what_git_leaves_out(tmp_path: Path) -> None:
 
 def on_a_terminal(code: str, columns: int, **environment: str) -> str:
     """What `code` prints on a terminal of that width."""
-    script = shutil.which("python") or sys.executable
     leader, follower = pty.openpty()
     with os.fdopen(leader, "rb", buffering=0) as reading:
         process = subprocess.Popen(
-            [script, "-c", code],
+            [sys.executable, "-c", code],
             stdin=follower,
             stdout=follower,
             stderr=follower,
