@@ -4,7 +4,6 @@ import json
 import random
 import select
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -206,7 +205,9 @@ def _flush(sock: socket.socket, protocol: "ClientProtocol") -> None:
 
 
 def _pending(sock: socket.socket) -> bool:
-    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+    """Bytes that TLS has taken off the wire already: poll does not tell of those."""
+    pending = getattr(sock, "pending", None)
+    return pending is not None and pending() > 0
 
 
 def _messages(protocol: "ClientProtocol") -> Iterator[dict[str, Any]]:

@@ -150,9 +150,10 @@ class Mirror:
         self._tell("link")
 
     def _read_again(self) -> None:
+        self.tasks.refresh()
         self._read_facts()
         self._read_fact("engine", EngineRow, "/v1/status")
-        for feed, _ in self._feeds:
+        for feed, _ in self._feeds[1:]:
             feed.refresh()
         for detail in list(self._details):
             detail.refresh()

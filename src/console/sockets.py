@@ -1,7 +1,6 @@
 """A plain socket to an engine, for what stays open: the stream of events, a log that is followed."""
 
 import socket
-import ssl
 from urllib.parse import SplitResult, urlsplit
 
 from console.client import Endpoint
@@ -29,4 +28,8 @@ def open_socket(endpoint: Endpoint, timeout_s: float = CONNECT_S) -> socket.sock
     secure = address.scheme == "https"
     place = (address.hostname or "", address.port or (443 if secure else 80))
     sock = socket.create_connection(place, timeout=timeout_s)
-    return ssl.create_default_context().wrap_socket(sock, server_hostname=address.hostname) if secure else sock
+    if not secure:
+        return sock
+    import ssl
+
+    return ssl.create_default_context().wrap_socket(sock, server_hostname=address.hostname)

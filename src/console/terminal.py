@@ -21,7 +21,9 @@ from typing import Any, Protocol
 from console.formats import speaks_unicode
 
 FPS_OVER_SSH = 10
-LOOK_EVERY_S = 1.0
+SWITCH_S = 0.001
+"""How long the screen's thread may keep the link's threads waiting; Python's own 5 ms add up over the first windows."""
+
 TMUX_S = 2.0
 
 
@@ -58,6 +60,7 @@ def look(environment: Mapping[str, str] = os.environ) -> Terminal:
 def prepare(environment: MutableMapping[str, str] = os.environ) -> Terminal:
     """Sets what textual reads at import, where a person hasn't: nothing is animated, over SSH less is drawn."""
     terminal = look(environment)
+    sys.setswitchinterval(SWITCH_S)
     environment.setdefault("TEXTUAL_ANIMATIONS", "none")
     environment.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     if terminal.ssh:

@@ -5,7 +5,7 @@ differ are handed to the terminal. Its cost is that of the lines on the screen, 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -18,15 +18,17 @@ from textual.widget import Widget
 
 from console.feed import Change, Feed
 from console.formats import Tone
+from console.themes import Palette
 from console.widgets.columns import GAP, Cell, Column, Place, fit, lay_out
-from console.widgets.looks import mix
+from console.widgets.looks import palette_of
 
 RowT = TypeVar("RowT", bound=Any)
 
 GUTTER = 3
 """The cursor, the mark, a blank."""
 
-CURSOR, MARKED, STALE, AWAY, HEADER = 1, 2, 4, 8, 16
+CURSOR, MARKED, STALE = 1, 2, 4
+BOLD = Style(bold=True)
 
 
 class _Line(NamedTuple):
@@ -43,26 +45,7 @@ _BLANK = _Line(None, (), 0)
 class Ledger(Widget, Generic[RowT], can_focus=True):
     """Rows of a feed under a header, with a cursor that stays on its row whatever comes above or below it."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "ledger--header",
-        "ledger--cursor",
-        "ledger--cursor-away",
-        "ledger--marked",
-        *(f"ledger--{tone}" for tone in Tone),
-    }
-    DEFAULT_CSS = """
-    Ledger { height: 1fr; width: 1fr; background: $background; color: $foreground; }
-    Ledger > .ledger--header { color: $text-muted; }
-    Ledger > .ledger--cursor { background: $boost; text-style: bold; }
-    Ledger > .ledger--cursor-away { background: $panel; }
-    Ledger > .ledger--marked { text-style: underline; }
-    Ledger > .ledger--dim { color: $text-muted; }
-    Ledger > .ledger--rule { color: $text-disabled; }
-    Ledger > .ledger--accent { color: $accent; }
-    Ledger > .ledger--good { color: $success; }
-    Ledger > .ledger--wants { color: $warning; }
-    Ledger > .ledger--bad { color: $error; }
-    """
+    DEFAULT_CSS = "Ledger { height: 1fr; width: 1fr; }"
 
     class Moved(Message):
         """The cursor stands on another row; None when there is none."""
@@ -122,6 +105,7 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
         self._drawn_top = 0
         self._header: tuple[Cell, ...] = ()
         self._style_of: dict[tuple[Tone, int], Style] = {}
+        self._palette: Palette | None = None
         self._top = 0
         self._cursor = 0
         self._cursor_id: str | None = None
@@ -359,7 +343,7 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
             if column.sort is not None and self.feed.sort.lstrip("-") == column.sort:
                 arrow = marker[0 if self.feed.sort.startswith("-") else 1]
                 title = f"{title}{arrow}" if len(title) < width else title[: width - 1] + arrow
-            cells.append(Cell(fit(title, width, column.align)))
+            cells.append(Cell(fit(title, width, column.align), Tone.DIM))
         cells.append(Cell(" "))
         return tuple(cells)
 
@@ -462,7 +446,7 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
         if self._drawn != self.size:
             self._arrange()
         if y == 0:
-            return self._strip(_Line(None, self._header, HEADER))
+            return self._strip(_Line(None, self._header, 0))
         if y > len(self._lines):
             return Strip.blank(self.size.width, self.rich_style)
         if self._is_message_shown():
@@ -509,17 +493,21 @@ class Ledger(Widget, Generic[RowT], can_focus=True):
         """How text of that tone looks in a line of that mode."""
         if mode & STALE:
             tone = Tone.DIM
-        if mode & CURSOR and not self.has_focus:
-            mode |= AWAY
+        if not self.has_focus:
+            mode &= ~CURSOR
+        palette = palette_of(self)
+        if palette is not self._palette:
+            self._palette = palette
+            self._style_of.clear()
         known = self._style_of.get((tone, mode))
         if known is None:
-            known = self._style_of[tone, mode] = self._mix(tone, mode)
+            known = self._style_of[tone, mode] = self._mix(palette, tone, mode)
         return known
 
-    def _mix(self, tone: Tone, mode: int) -> Style:
-        names = [] if tone is Tone.TEXT else [f"ledger--{tone}"]
-        names += ["ledger--header"] if mode & HEADER else []
-        names += ["ledger--marked"] if mode & MARKED else []
+    def _mix(self, palette: Palette, tone: Tone, mode: int) -> Style:
+        style = self.rich_style + palette.tone(tone)
+        if mode & MARKED:
+            style += BOLD
         if mode & CURSOR:
-            names.append("ledger--cursor-away" if mode & AWAY else "ledger--cursor")
-        return mix(self, names)
+            style += palette.cursor
+        return style

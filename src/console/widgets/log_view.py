@@ -5,7 +5,7 @@ repainted from the first character that differs.
 """
 
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -16,12 +16,14 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
+from console.formats import Tone
 from console.link import Answer
 from console.log_buffer import LogBuffer
 from console.log_search import Found, LogSearch, matches
 from console.mirror import Mirror
 from console.tail import Tail
-from console.widgets.looks import mix
+from console.themes import Palette
+from console.widgets.looks import palette_of
 
 WINDOW = 64 << 10
 LONGEST_WINDOW = 1 << 20
@@ -39,14 +41,7 @@ class _Line(NamedTuple):
 class LogView(Widget, can_focus=True):
     """A task's output. `show` says whose; it follows the end until someone moves up, and again from `end`."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--found", "log--stale", "log--bar", "log--said"}
-    DEFAULT_CSS = """
-    LogView { height: 1fr; width: 1fr; background: $background; color: $foreground; }
-    LogView > .log--found { background: $warning; color: $background; text-style: bold; }
-    LogView > .log--stale { color: $text-muted; }
-    LogView > .log--bar { color: $text-disabled; }
-    LogView > .log--said { color: $text-muted; }
-    """
+    DEFAULT_CSS = "LogView { height: 1fr; width: 1fr; }"
 
     class Changed(Message):
         """Whether it follows, how large the output is, how a search goes: something to tell about it is different."""
@@ -91,6 +86,7 @@ class LogView(Widget, can_focus=True):
         self._lines: list[_Line] = []
         self._drawn = Size(0, 0)
         self._looks: dict[str, Style] = {}
+        self._palette: Palette | None = None
         self._unwatch: Any = None
 
     # What a person sees and does
@@ -503,7 +499,17 @@ class LogView(Widget, can_focus=True):
         return Strip([*strip, Segment(line.bar, self._look_of("bar"))], width + 1)
 
     def _look_of(self, name: str) -> Style:
+        palette = palette_of(self)
+        if palette is not self._palette:
+            self._palette = palette
+            self._looks.clear()
         known = self._looks.get(name)
         if known is None:
-            known = self._looks[name] = mix(self, [] if name == "text" else [f"log--{name}"])
+            known = self._looks[name] = self.rich_style + _look(palette, name)
         return known
+
+
+def _look(palette: Palette, name: str) -> Style:
+    if name == "found":
+        return palette.cursor + palette.bold(Tone.WANTS)
+    return palette.tone({"text": Tone.TEXT, "bar": Tone.RULE}.get(name, Tone.DIM))
