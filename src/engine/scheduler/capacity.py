@@ -51,6 +51,8 @@ class Capacity:
         self.free_cpu = machine.cpu
         self.free_memory_gb = machine.memory_gb
         self.free_gpus = sorted(machine.gpu_ids)
+        self.changes = 0
+        """Counts what was taken and released."""
         self._held: dict[str, Holding] = {}
 
     @property
@@ -81,6 +83,7 @@ class Capacity:
         """Note what a task holds already. After a change of settings it may be more than there is."""
         if task_id in self._held:
             raise ValueError(f"task {task_id} holds its ask already")
+        self.changes += 1
         self._held[task_id] = Holding(ask, tuple(gpu_ids))
         self.free_cpu -= ask.cpu
         self.free_memory_gb -= ask.memory_gb
@@ -92,6 +95,7 @@ class Capacity:
         held = self._held.pop(task_id, None)
         if held is None:
             return
+        self.changes += 1
         self.free_cpu += held.ask.cpu
         self.free_memory_gb += held.ask.memory_gb
         for gpu_id in held.gpu_ids:

@@ -10,9 +10,12 @@ class Groups:
     def __init__(self) -> None:
         self.limits: dict[str, int] = {}
         self.live: Counter[str] = Counter()
+        self.changes = 0
+        """Counts what may have made room."""
 
     def set_limits(self, limits: Mapping[str, int]) -> None:
         self.limits = dict(limits)
+        self.changes += 1
 
     def has_room(self, group: str | None) -> bool:
         if group is None:
@@ -27,6 +30,7 @@ class Groups:
     def leave(self, group: str | None) -> None:
         if group is None:
             return
+        self.changes += 1
         self.live[group] -= 1
         if self.live[group] <= 0:
             del self.live[group]

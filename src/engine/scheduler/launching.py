@@ -70,19 +70,15 @@ class Launcher:
                 _make(folder)
 
     def recycle(self, key: AttemptKey) -> None:
-        """The attempt is over: folders that it left empty are used again. Many tasks leave nothing.
+        """The attempt is over: folders that it left empty may be used again. Many tasks leave nothing.
 
         Moving one is cheaper than making one, at times by far, and what has ended takes less room on the disk.
         """
-        for name in (LEFT, WORK):
-            folder = f"{self._tasks}/{key.task_id}/{key.attempt}/{name}"
-            if _as_new(folder):
-                self._spare.append(folder)
+        self._spare += (f"{self._tasks}/{key.task_id}/{key.attempt}/{name}" for name in (LEFT, WORK))
 
     def _reuse(self, folder: str) -> bool:
         while self._spare:
             spare = self._spare.popleft()
-            # A moment may have gone by since it was seen to be empty.
             if _as_new(spare):
                 try:
                     os.rename(spare, folder)  # noqa: PTH104 - twice for each attempt: this one is cheap

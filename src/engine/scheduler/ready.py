@@ -52,6 +52,8 @@ class ReadyQueue:
         self._names: dict[Lane, Lane] = {}
         self._later: list[tuple[float, Entry]] = []
         self._in_group: Counter[str] = Counter()
+        self._changes = 0
+        self._looked_at: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
         return len(self._known)
@@ -86,6 +88,7 @@ class ReadyQueue:
             self._count(known, -1)
         self._known[entry.id] = entry
         self._count(entry, 1)
+        self._changes += 1
         if not_before is not None:
             heappush(self._later, (not_before, entry))
         else:
@@ -94,6 +97,7 @@ class ReadyQueue:
     def load(self, entries: Iterable[Entry]) -> None:
         """Queue many at once, at the cost of one pass."""
         touched = set()
+        self._changes += 1
         for entry in entries:
             self._known[entry.id] = entry
             self._count(entry, 1)
@@ -108,6 +112,7 @@ class ReadyQueue:
         entry = self._known.pop(task_id, None)
         if entry is not None:
             self._count(entry, -1)
+            self._changes += 1
         return entry
 
     def next_due(self) -> float | None:
@@ -121,11 +126,14 @@ class ReadyQueue:
         """Let in the tasks whose time has come."""
         while (due := self.next_due()) is not None and due <= now:
             _, entry = heappop(self._later)
+            self._changes += 1
             heappush(self._lanes.setdefault(entry.lane, []), entry)
 
     def pick(self, capacity: Capacity, groups: Groups, now: float) -> list[Pick]:
         """Take the tasks that may start now out of the queue, in order, and hold what they ask for."""
         self.ripen(now)
+        if self._looked_at == (self._changes, capacity.changes, groups.changes):
+            return []
         picks: list[Pick] = []
         heads = [head for lane in list(self._lanes) if (head := self._head(lane)) and lane.executor in self._executors]
         heapify(heads)
@@ -157,6 +165,7 @@ class ReadyQueue:
                 heappush(heads, head)
         if first_unfit is None:
             reservation.clear()
+        self._looked_at = self._changes, capacity.changes, groups.changes
         return picks
 
     def _count(self, entry: Entry, by: int) -> None:
