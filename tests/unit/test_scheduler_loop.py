@@ -264,6 +264,13 @@ def test_an_attempt_that_takes_too_long_is_ended_and_retried(rig: Rig) -> None:
     assert [row[0] for row in rig.query("SELECT outcome FROM attempts")] == ["timed_out", "timed_out"]
 
 
+def test_the_deadline_of_a_task_that_has_ended_is_forgotten(rig: Rig) -> None:
+    for task in rig.submit(200, timeout_s=86_400):
+        rig.end(task)
+    assert rig.clock.next_timer() is None
+    assert len(rig.scheduler._attempts._deadlines) < 100
+
+
 def test_a_timeout_goes_on_over_a_restart(rig: Rig) -> None:
     task = rig.submit_one(timeout_s=60)
     rig.deliver()

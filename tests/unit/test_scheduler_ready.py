@@ -168,3 +168,15 @@ def test_a_claim_costs_the_same_in_a_long_queue() -> None:
         return looks
 
     assert touched(20_000) == touched(20)
+
+
+def test_what_was_taken_out_leaves_nothing_behind() -> None:
+    ready, capacity, groups = queue(), Capacity(Machine(0, 0)), Groups()
+    lane = ready.lane(Ask(1, 0, 0), None, "process")
+    for n in range(5000):
+        ready.add(Entry(float(n), n, str(n), 0, lane), None if n % 2 else 100.0)
+    for n in range(1, 5000):
+        ready.remove(str(n))
+    assert sum(len(heap) for heap in ready._lanes.values()) + len(ready._later) < 1100
+    capacity = Capacity(Machine(1, 0))
+    assert [pick.entry.id for pick in ready.pick(capacity, groups, 200.0)] == ["0"]

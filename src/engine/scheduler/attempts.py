@@ -5,7 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from engine.executors.base import AttemptKey, Ended, Executor, Launch, Report, Started
@@ -136,14 +136,15 @@ class Attempts:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do."""
+        while self._deadlines and not self._is_live(self._deadlines[0][1]):
+            heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
     def tick(self, now: float) -> None:
         """End the attempts whose time is up."""
         while self._deadlines and self._deadlines[0][0] <= now:
             _, key = heappop(self._deadlines)
-            live = self._board.live.get(key.task_id)
-            if live is None or live.key != key or live.ended is not None or live.timed_out:
+            if not self._is_live(key) or (live := self._board.live[key.task_id]).timed_out:
                 continue
             live.timed_out = True
             if live.cancelled_by is None:
@@ -248,6 +249,13 @@ class Attempts:
     def _watch_time(self, live: Live) -> None:
         if live.timeout_s is not None and live.started_at is not None:
             heappush(self._deadlines, (live.started_at + live.timeout_s, live.key))
+            if len(self._deadlines) > 2 * len(self._board.live) + 64:
+                self._deadlines = [one for one in self._deadlines if self._is_live(one[1])]
+                heapify(self._deadlines)
+
+    def _is_live(self, key: AttemptKey) -> bool:
+        live = self._board.live.get(key.task_id)
+        return live is not None and live.key == key and live.ended is None
 
     def _chore(self, work: Coroutine[Any, Any, None], live: Live | None = None) -> asyncio.Task[None]:
         def done(chore: asyncio.Task[None]) -> None:

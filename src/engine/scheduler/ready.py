@@ -13,6 +13,9 @@ from engine.scheduler.capacity import Ask, Capacity
 from engine.scheduler.groups import Groups
 from engine.scheduler.reservation import Reservation
 
+SWEEP_AFTER = 1000
+"""Entries taken out of the queue whose places in the heaps may be left behind."""
+
 
 class Lane(NamedTuple):
     """What decides, beside its place in the order, whether a task can start."""
@@ -53,6 +56,7 @@ class ReadyQueue:
         self._later: list[tuple[float, Entry]] = []
         self._in_group: Counter[str] = Counter()
         self._changes = 0
+        self._left_behind = 0
         self._looked_at: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
@@ -86,6 +90,7 @@ class ReadyQueue:
         known = self._known.get(entry.id)
         if known is not None:
             self._count(known, -1)
+            self._left_behind += 1
         self._known[entry.id] = entry
         self._count(entry, 1)
         self._changes += 1
@@ -113,6 +118,9 @@ class ReadyQueue:
         if entry is not None:
             self._count(entry, -1)
             self._changes += 1
+            self._left_behind += 1
+            if self._left_behind > SWEEP_AFTER and self._left_behind > len(self._known):
+                self._sweep()
         return entry
 
     def next_due(self) -> float | None:
@@ -167,6 +175,16 @@ class ReadyQueue:
             reservation.clear()
         self._looked_at = self._changes, capacity.changes, groups.changes
         return picks
+
+    def _sweep(self) -> None:
+        """Many were taken out: their places in the heaps go too."""
+        known = self._known
+        for lane in list(self._lanes):
+            self._lanes[lane] = [entry for entry in self._lanes[lane] if known.get(entry.id) is entry]
+            heapify(self._lanes[lane])
+        self._later = [later for later in self._later if known.get(later[1].id) is later[1]]
+        heapify(self._later)
+        self._left_behind = 0
 
     def _count(self, entry: Entry, by: int) -> None:
         group = entry.lane.group
