@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -116,7 +117,7 @@ class Daemon:
             serving.add_done_callback(lambda _: self._give_up())
             await server.ready.wait()
             _settle_memory()
-            await writer.run(lambda tx: tx.event("engine.started", parts.worker_id, {"version": self._version}))
+            await _tell(writer, "engine.started", parts.worker_id, {"version": self._version})
             self._announce(parts.url)
             try:
                 await self._wind_down(await self._stop, scheduler, writer, parts)
@@ -179,18 +180,25 @@ class Daemon:
     async def _wind_down(self, mode: StopMode, scheduler: Scheduler, writer: Writer, parts: Parts) -> None:
         self._draining = mode == "drain"
         log.info("stopping: %s", "waiting for what runs" if self._draining else "what runs is left running")
-        await writer.run(lambda tx: tx.event("engine.stopping", parts.worker_id, {"mode": mode}))
-        stopping = asyncio.create_task(scheduler.stop(mode))
+        await _tell(writer, "engine.stopping", parts.worker_id, {"mode": mode})
+        if self._draining and not await self._drained(scheduler):
+            log.info("told again: what runs is left running")
+            mode = "leave"
+        if mode == "leave":
+            await scheduler.stop("leave")
+
+    async def _drained(self, scheduler: Scheduler) -> bool:
+        """Wait until what runs has ended, or time or patience has; False when a second signal cut it short."""
+        stopping = asyncio.create_task(scheduler.stop("drain"))
         hurrying = asyncio.create_task(self._hurry.wait())
         await asyncio.wait([stopping, hurrying], return_when=asyncio.FIRST_COMPLETED)
         hurrying.cancel()
-        if not stopping.done():
-            log.info("told again: what runs is left running")
-            stopping.cancel()
-            await asyncio.wait([stopping])
-            await scheduler.stop("leave")
-        else:
+        if stopping.done():
             stopping.result()
+            return True
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        return False
 
     def _chores(self, output: Output, writer: Writer) -> dict[str, Chore]:
         chores: dict[str, Chore] = {"pruning old output": lambda: output.prune(self._settings, writer)}
@@ -214,6 +222,8 @@ class Daemon:
     def _heed_signals(self, stack: AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
         for number, mode in _STOP_SIGNALS.items():
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup, or a shell's background job: whoever started it wants it left alone
             loop.add_signal_handler(number, self._on_signal, number, mode or self._settings.on_stop)
             stack.callback(loop.remove_signal_handler, number)
 
@@ -261,6 +271,14 @@ def _worker_id(tx: Transaction) -> str:
         known = f"{socket.gethostname().partition('.')[0][:40] or 'engine'}-{secrets.token_hex(3)}"
         recovery.write_state(tx, _WORKER, known)
     return str(known)
+
+
+async def _tell(writer: Writer, kind: str, worker_id: str, data: Mapping[str, object]) -> None:
+    """Write an event of the engine's own; on a full disk it starts and stops all the same."""
+    try:
+        await writer.run(lambda tx: tx.event(kind, worker_id, data))
+    except StoreError as error:
+        log.warning("%s was not written down: %s", kind, error)
 
 
 def _settle_memory() -> None:
