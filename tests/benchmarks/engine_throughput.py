@@ -4,28 +4,19 @@ python -m tests.benchmarks.engine_throughput --tasks 1000 --rounds 3
 """
 
 import argparse
-import asyncio
-import shutil
 import time
 from datetime import datetime
 
-from tests.benchmarks.measuring import completed, look_until, median, quiet_engine, submit_many, window
-
-TRUE = shutil.which("true") or "/bin/true"
-
-
-async def _bare(count: int, parallel: int) -> float:
-    """Spawns a second: `count` spawns of `true`, `parallel` at a time."""
-    left = iter(range(count))
-
-    async def work() -> None:
-        for _ in left:
-            process = await asyncio.create_subprocess_exec(TRUE)
-            await process.wait()
-
-    began = time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(parallel)))
-    return count / (time.perf_counter() - began)
+from tests.benchmarks.measuring import (
+    TRUE,
+    bare_spawns,
+    completed,
+    look_until,
+    median,
+    quiet_engine,
+    submit_many,
+    window,
+)
 
 
 def _engine(count: int, parallel: int) -> tuple[float, float, float]:
@@ -57,7 +48,7 @@ def main() -> None:
         accepted: list[float] = []
         both: list[float] = []
         for _ in range(given.rounds):
-            bare.append(asyncio.run(_bare(given.tasks, parallel)))
+            bare.append(bare_spawns(given.tasks, parallel))
             of_engine = _engine(given.tasks, parallel)
             for values, value in zip((ran, accepted, both), of_engine, strict=True):
                 values.append(value)

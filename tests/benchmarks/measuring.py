@@ -1,5 +1,7 @@
 """What the benchmarks share: percentiles, and an engine that is quiet and gone afterwards."""
 
+import asyncio
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +11,7 @@ from typing import Any
 from console.client import Client
 from tests.engine_process import EngineProcess, short_home
 
+TRUE = shutil.which("true") or "/bin/true"
 _LOOK_EVERY_S = 0.05
 
 
@@ -24,6 +27,24 @@ def spread(values: Sequence[float], unit: str, scale: float = 1.0) -> str:
 
 def median(values: Sequence[float]) -> float:
     return statistics.median(values)
+
+
+def bare_spawns(count: int, parallel: int) -> float:
+    """Spawns of `true` a second by asyncio alone, `parallel` at a time: the floor."""
+
+    async def all_of_them() -> float:
+        left = iter(range(count))
+
+        async def work() -> None:
+            for _ in left:
+                process = await asyncio.create_subprocess_exec(TRUE)
+                await process.wait()
+
+        began = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(parallel)))
+        return count / (time.perf_counter() - began)
+
+    return asyncio.run(all_of_them())
 
 
 @contextmanager
