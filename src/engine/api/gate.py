@@ -43,7 +43,11 @@ class RequestCounts:
 
 
 class Gate:
-    """Stands before the application. `local` in the scope's state says that a request came over the UNIX socket."""
+    """Stands before the application.
+
+    `local` in the scope's state says that a request came over the home's UNIX socket; there, the local operator's own
+    key has no rate limit.
+    """
 
     def __init__(self, app: ASGIApp, keys: Keys, limiter: RateLimiter, counts: RequestCounts) -> None:
         self._app = app
