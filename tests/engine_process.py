@@ -131,10 +131,14 @@ class EngineProcess:
 
     def end(self) -> None:
         """Leave nothing behind: the engine, its keeper and whatever they started go, and so does the home."""
+        self.end_processes()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def end_processes(self) -> None:
+        """As `end`, but the home stays."""
         if self.process is not None:
             self.kill()
         end_processes_of(self.home)
-        shutil.rmtree(self.home, ignore_errors=True)
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
