@@ -218,3 +218,15 @@ async def test_long_lines_are_cut_and_can_be_panned(small_engine: SmallEngine) -
         assert app.lines()[0].startswith("xxxx日本語")
         assert all(len(strip.text) <= 60 for strip in app.screen._compositor.render_strips())
         assert app.view.visible_text().endswith("end")
+
+
+async def test_a_line_without_an_end_is_not_read_to_its_start(small_engine: SmallEngine) -> None:
+    small_engine.prints(TASK, b"start\n" + b"x" * (30 << 20) + b"\nend\n")
+    small_engine.ends(TASK)
+    async with on_screen(small_engine) as (app, _):
+        app.view.show(TASK)
+        await app.until_line("end")
+        await until(lambda: not app.view._asking)
+        assert small_engine.asked[f"/v1/tasks/{TASK}/logs"] < 200
+        app.view.home()
+        await app.until_line("start")
