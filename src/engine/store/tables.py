@@ -165,17 +165,6 @@ class ExperimentSnapshotRow(SQLModel, table=True):
     created_at: float
 
 
-class DatasetRow(SQLModel, table=True):
-    """A cached dataset, by content."""
-
-    __tablename__ = "datasets"
-
-    sha256: str = Field(primary_key=True)
-    source: str = Field(index=True)
-    bytes: int
-    fetched_at: float
-
-
 class ArtifactRow(SQLModel, table=True):
     __tablename__ = "artifacts"
     __table_args__ = (Index("artifacts_by_task", "task_id", "attempt"),)

@@ -64,16 +64,6 @@ CREATE TABLE checkpoints (
 
 CREATE INDEX checkpoints_by_state ON checkpoints (state, created_at);
 
-CREATE TABLE datasets (
-    sha256 VARCHAR NOT NULL,
-    source VARCHAR NOT NULL,
-    bytes INTEGER NOT NULL,
-    fetched_at FLOAT NOT NULL,
-    PRIMARY KEY (sha256)
-);
-
-CREATE INDEX ix_datasets_source ON datasets (source);
-
 CREATE TABLE dependencies (
     task_id VARCHAR NOT NULL,
     on_task_id VARCHAR NOT NULL,

@@ -74,15 +74,6 @@ def upgrade() -> None:
     )
     op.create_index("checkpoints_by_state", "checkpoints", ["state", "created_at"], unique=False)
     op.create_table(
-        "datasets",
-        sa.Column("sha256", sa.String(), nullable=False),
-        sa.Column("source", sa.String(), nullable=False),
-        sa.Column("bytes", sa.Integer(), nullable=False),
-        sa.Column("fetched_at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("sha256"),
-    )
-    op.create_index("ix_datasets_source", "datasets", ["source"], unique=False)
-    op.create_table(
         "dependencies",
         sa.Column("task_id", sa.String(), nullable=False),
         sa.Column("on_task_id", sa.String(), nullable=False),
