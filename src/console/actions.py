@@ -59,6 +59,7 @@ def _at(*places: Place) -> frozenset[Place]:
 TASKS = _at(Place.QUEUE, Place.TASK)
 LISTS = _at(Place.LIST)
 SCREENS = _at(Place.OVERVIEW, Place.TASK)
+SIDEWAYS = _at(Place.LIST, Place.LOG)
 MOVING = _at(Place.LIST, Place.LOG, Place.SHEET)
 
 ACTIONS: tuple[Action, ...] = (
@@ -88,7 +89,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "task.cancel",
         "cancel",
-        "Cancel it, or all that are marked; asks first.",
+        "Cancel it, or all that are marked; asks.",
         ("x",),
         ("cancel",),
         "[FILTER]",
@@ -297,8 +298,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("move.page_up", "page up", "One page up.", ("pageup", "ctrl+u"), where=MOVING),
     Action("move.top", "top", "To the first row.", ("g", "home"), where=MOVING),
     Action("move.bottom", "bottom", "To the last row.", ("G", "end"), where=MOVING),
-    Action("move.left", "left", "Further to the left.", ("h", "left"), where=MOVING),
-    Action("move.right", "right", "Further to the right.", ("right",), where=MOVING),
+    Action("move.left", "left", "Further to the left.", ("h", "left"), where=SIDEWAYS),
+    Action("move.right", "right", "Further to the right.", ("right",), where=SIDEWAYS),
     # panes
     Action("pane.next", "next pane", "To the next pane.", ("tab",), where=SCREENS),
     Action("pane.previous", "pane before", "To the pane before.", ("shift+tab",), where=SCREENS),

@@ -44,7 +44,29 @@ class Deeds:
         from console.screens.dialogs import Question
 
         question = Question(title, said, yes=yes, loses=loses)
-        return bool(await self._floor.push_screen_wait(question))
+        agreed: bool = await self._floor.push_screen_wait(question)
+        return agreed
+
+    # open
+
+    def do_task_open(self, text: str) -> None:
+        subject = self._floor.desk.subject()
+        if text:
+            self._start(self._open(text))
+        elif subject is not None:
+            self._floor.open_task(subject)
+
+    async def _open(self, beginning: str) -> None:
+        """The page of the task whose id begins like this."""
+        answer = await self._floor.mirror.get("/v1/tasks", filter=f"id:{beginning}", limit=2)
+        if answer.trouble:
+            self._refused("open", answer.trouble)
+        elif answer.value["total"] != 1:
+            found = plural(int(answer.value["total"]), "task")
+            self._say(f"open: {found} with an id that begins with {beginning}", Tone.WANTS)
+        else:
+            task = answer.value["tasks"][0]
+            self._floor.open_task(Subject(task["id"], task["job_name"], task["state"], task["priority"]))
 
     # cancel
 
@@ -83,8 +105,8 @@ class Deeds:
         queued = f"{text} !state:{','.join(sorted(ENDED))}"
         all_of_it = await mirror.get("/v1/tasks", filter=queued, limit=5)
         live = await mirror.get("/v1/tasks", filter=f"{text} state:{LIVE_STATES}", limit=1)
-        if all_of_it.trouble or live.trouble:
-            self._refused("cancel", all_of_it.trouble or live.trouble)
+        if trouble := all_of_it.trouble or live.trouble:
+            self._refused("cancel", trouble)
             return
         total, running = int(all_of_it.value["total"]), int(live.value["total"])
         if not total:

@@ -133,13 +133,14 @@ class DeskLayout(Layout):
         plan = self._plan(size)
         whole = Region(0, 0, size.width, size.height)
         placed = {"frame": whole} | {name: one.body for name, one in plan.slots.items()}
+        placements: list[WidgetPlacement] = []
         for child in children:
-            if child.id == "prompt":
+            if child.name == "prompt":
                 tall = min(size.height, getattr(child, "tall", 2))
-                placed["prompt"] = Region(0, size.height - tall, size.width, tall)
-        orders = {"frame": 0, "prompt": 2}
-        return [
-            WidgetPlacement(placed[child.id], NULL_OFFSET, Spacing(), child, orders.get(child.id, 1))
-            for child in children
-            if child.id in placed
-        ]
+                region, order = Region(0, size.height - tall, size.width, tall), 2
+            elif child.id in placed:
+                region, order = placed[child.id], 0 if child.id == "frame" else 1
+            else:
+                continue
+            placements.append(WidgetPlacement(region, NULL_OFFSET, Spacing(), child, order))
+        return placements

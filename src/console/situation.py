@@ -47,7 +47,7 @@ Need = Callable[[Situation], str | None]
 
 
 def engine(situation: Situation) -> str | None:
-    return None if situation.live else "the engine does not answer; this works again when the link is back"
+    return None if situation.live else "not while the engine is gone"
 
 
 def a_task(situation: Situation) -> str | None:
@@ -62,21 +62,21 @@ def not_ended(situation: Situation) -> str | None:
     subject = situation.subject
     if situation.marked or subject is None or subject.state not in ENDED:
         return None
-    return f"{subject.name} has ended ({subject.state}); there is nothing to cancel"
+    return f"{subject.name} has ended ({subject.state})"
 
 
 def ended(situation: Situation) -> str | None:
     subject = situation.subject
     if situation.marked or subject is None or subject.state in ENDED:
         return None
-    return f"{subject.name} is {subject.state}; only a task that has ended can be retried"
+    return f"only what has ended; {subject.name} is {subject.state}"
 
 
 def not_started(situation: Situation) -> str | None:
     subject = situation.subject
     if situation.marked or subject is None or subject.state not in LIVE | ENDED:
         return None
-    return f"{subject.name} is {subject.state}; priority counts only until a task starts"
+    return f"only until it starts; {subject.name} is {subject.state}"
 
 
 def is_running(situation: Situation) -> str | None:

@@ -169,6 +169,8 @@ def _textual(name: str, colours: Mapping[str, str], styles: Mapping[str, str], *
     }
     if ansi:
         variables["input-cursor-background"] = variables["input-cursor-foreground"] = "ansi_default"
+        # Textual's own style sheet asks for these two where a theme is of the terminal's colours.
+        variables |= {"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"}
     return Theme(
         name=name,
         primary=css("accent"),

@@ -235,6 +235,7 @@ def answers(now: float | None = None) -> dict[str, Any]:
             "database": "sqlite",
             "events": 90,
         },
+        "GET /v1/events": nothing,
         "GET /v1/jobs": nothing,
         "GET /v1/phases": nothing,
         "GET /v1/approvals": nothing,

@@ -13,8 +13,7 @@ from console.widgets.ink import Run
 
 EMPTY = """\
 Nothing waits for you.
-A phase that needs a person's word parks here: what is asked, what it
-would change, and what a yes would cost. Silence approves nothing."""
+What a phase asks will stand here, with its diff and the price of a yes. Silence approves nothing."""
 
 
 class ApprovalsPane(Listing[ApprovalRow]):

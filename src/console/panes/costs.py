@@ -11,8 +11,7 @@ from console.widgets.ink import Run
 
 EMPTY = """\
 Nothing spent.
-Here will stand the calls to models with their tokens and dollars, by job,
-and how near the day is to its limit. A provider that is offline costs 0."""
+Calls to models will stand here: tokens and dollars by job, and how near the day is to its limit."""
 
 
 class CostsPane(Listing[CostRow]):

@@ -5,17 +5,19 @@ from collections.abc import Callable, Sequence
 from console.formats import Tone, clock, mark_of, money
 from console.mirror import Mirror
 from console.panes.base import Recaptioned
-from console.rows import EventRow
+from console.rows import EventRow, build
 from console.themes import Palette
 from console.widgets.ink import Run
 from console.widgets.sheet import Sheet
 
 EMPTY = (
-    "Nothing has happened while you watch.",
-    "",
+    "Nothing has happened yet.",
     "Here will stand each step of every task, pauses of the queue,",
     "what was kept and what was spent, as it happens.",
 )
+
+
+BEFORE = 200
 
 
 class EventsPane(Sheet):
@@ -25,25 +27,39 @@ class EventsPane(Sheet):
         super().__init__(id="events", palette=palette, ascii_only=ascii_only, tail=True)
         self._mirror = mirror
         self._unwatch: Callable[[], None] | None = None
+        self._older: list[EventRow] = []
 
     def on_mount(self) -> None:
         self._unwatch = self._mirror.watch("events", self._happened)
+        self.run_worker(self._read_older())
 
     def on_unmount(self) -> None:
         if self._unwatch is not None:
             self._unwatch()
 
     def count(self) -> int:
-        return len(self._mirror.events) or len(EMPTY)
+        return len(self._older) + len(self._mirror.events) or len(EMPTY)
 
     def line(self, index: int) -> Sequence[Run]:
-        if not self._mirror.events:
+        if not self._older and not self._mirror.events:
             return [Run(f"  {EMPTY[index]}", Tone.DIM)]
-        return event_line(self._mirror.events[index])
+        older = len(self._older)
+        return event_line(self._older[index] if index < older else self._mirror.events[index - older])
 
     def caption(self) -> tuple[list[Run], list[Run]]:
-        held = len(self._mirror.events)
-        return ([Run(f"{held + self._mirror.events_skipped:,}", Tone.DIM)] if held else []), []
+        many = len(self._older) + len(self._mirror.events)
+        return ([Run(f"{many:,}", Tone.DIM)] if many else []), []
+
+    async def _read_older(self) -> None:
+        """What happened shortly before the console was opened."""
+        mirror = self._mirror
+        newest = mirror.events[0].seq - 1 if mirror.events else mirror.tasks.seq
+        answer = await mirror.get("/v1/events", since=max(0, newest - BEFORE), limit=BEFORE)
+        if answer.ok:
+            rows = [build(EventRow, one) for one in answer.value["rows"]]
+            first = mirror.events[0].seq if mirror.events else None
+            self._older = [row for row in rows if first is None or row.seq < first]
+            self._happened()
 
     def _happened(self) -> None:
         self.reread()

@@ -12,9 +12,8 @@ from console.widgets.columns import Cell, Column
 
 EMPTY = """\
 No jobs yet.
-A job carries work through its phases, each run as a task of the queue.
-Here will stand each job, its phase, how far it is, and what it has cost.
-Start one with  shopfloor job start KIND"""
+shopfloor job start KIND  starts one.
+Each job will stand here: its phase, how far it is, and what it has cost."""
 
 
 class JobsPane(Listing[JobRow]):

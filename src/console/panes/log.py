@@ -35,6 +35,8 @@ class LogPane(LogView, inherit_bindings=False):
         if self.needle and self.searching:
             return [Run(f"looking for {self.needle}", Tone.ACCENT)]
         if self.needle and found is not None:
+            if found.at is None:
+                return [Run(found.trouble or f"no further {self.needle}", Tone.WANTS)]
             return [Run(f"/ {self.needle}", Tone.ACCENT)]
         if self.ended:
             return [Run("ended", Tone.DIM)]

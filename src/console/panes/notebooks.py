@@ -14,8 +14,8 @@ from console.widgets.columns import Cell, Column
 
 EMPTY = """\
 No notebooks.
-Here will stand the Jupyter servers of this machine with the address to open.
-Start one with  shopfloor jupyter start"""
+shopfloor jupyter start  starts one.
+The Jupyter servers of this machine will stand here, with the address to open."""
 
 
 @dataclass(frozen=True, slots=True)

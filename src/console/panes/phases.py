@@ -10,8 +10,7 @@ from console.widgets.columns import Cell, Column
 
 EMPTY = """\
 No phases.
-Here will stand the phases of the job under the cursor: which have passed,
-which one runs, and which wait for a decision of yours."""
+The steps of the job under the cursor will stand here: passed, running, or waiting for your decision."""
 
 
 class PhasesPane(Listing[PhaseRow]):

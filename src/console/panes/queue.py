@@ -83,9 +83,6 @@ class QueuePane(Listing[TaskRow]):
         """What is known of tasks that are marked without having been on the screen."""
         self._seen |= {subject.id: subject for subject in subjects}
 
-    def do_task_open(self) -> None:
-        self.open()
-
     def do_mark_toggle(self) -> None:
         if (subject := self.subject()) is not None:
             self.remember([subject])

@@ -52,6 +52,7 @@ class Desk(Screen[None], inherit_bindings=False):
         self.plan = Plan(Size(0, 0))
         self._arranged = Size(0, 0)
         self.frame = Frame(self)
+        self.prompt: Widget | None = None
 
     @property
     def floor(self) -> "Shopfloor":
@@ -158,7 +159,7 @@ class Desk(Screen[None], inherit_bindings=False):
     @property
     def is_typing(self) -> bool:
         """The filter or command line is open."""
-        return self.pane("prompt") is not None
+        return self.prompt is not None
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         name = event.widget.id

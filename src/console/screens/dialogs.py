@@ -30,8 +30,7 @@ class Card(Sheet, inherit_bindings=False):
         widest = max((width_of(row) for row in self.rows), default=0)
         self.styles.width = max(widest, len(title), len(hint)) + 6
         self.styles.height = len(self.rows) + 2
-        if ascii_only:
-            self.styles.border = ("ascii", self.styles.border.top[1])
+        self.set_class(ascii_only, "ascii")
 
     def count(self) -> int:
         return len(self.rows)

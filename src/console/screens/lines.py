@@ -41,15 +41,15 @@ ASKS = ("cpu=", "gpu=", "memory_gb=", "timeout_s=", "max_retries=", "priority=")
 
 
 def open_prompt(desk: "Desk", purpose: Purpose) -> Prompt:
-    prompt = Prompt(purpose)
+    desk.prompt = prompt = Prompt(purpose)
     desk.mount(prompt)
     return prompt
 
 
 def close_prompt(desk: "Desk") -> None:
     """The pane that was in hand has the keys again."""
-    if (prompt := desk.pane("prompt")) is not None:
-        prompt.id = None
+    if (prompt := desk.prompt) is not None:
+        desk.prompt = None
         prompt.remove()
         desk.take_in_hand()
         desk.redraw()

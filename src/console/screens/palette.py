@@ -97,9 +97,9 @@ class ActionPalette(ModalScreen[Action], inherit_bindings=False):
         return self.query_one(Found)
 
     def compose(self) -> ComposeResult:
-        box = Widget(
-            Input(placeholder="letters of what to do", compact=True), Found(cast("Shopfloor", self.app)), id="palette"
-        )
+        floor = cast("Shopfloor", self.app)
+        box = Widget(Input(placeholder="letters of what to do", compact=True), Found(floor), id="palette")
+        box.set_class(floor.ascii_only, "ascii")
         box.border_title = "palette"
         box.border_subtitle = "enter does it, esc leaves"
         yield box

@@ -43,9 +43,9 @@ class Prompt(Widget):
     """An input of one line with a hint beneath; it has the keys until it is closed."""
 
     def __init__(self, purpose: Purpose) -> None:
-        super().__init__(id="prompt")
+        super().__init__(name="prompt")
         self.purpose = purpose
-        self.input = Input(purpose.start, id="line", compact=True)
+        self.input = Input(purpose.start, compact=True)
         self._tone = Tone.DIM
         self._hint: list[str] = [purpose.hint]
         self._back = len(purpose.history)
@@ -128,9 +128,7 @@ class Prompt(Widget):
         if (hint, tone) != (self._hint, self._tone):
             grew = len(hint) != len(self._hint)
             self._hint, self._tone = hint, tone
-            if grew:
-                self.screen.refresh(layout=True)
-            self.refresh()
+            self.refresh(layout=grew)
 
     def render_line(self, y: int) -> Strip:
         if y == 0:

@@ -79,6 +79,7 @@ class SubmitForm(ModalScreen[str], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         form = Widget(*(Line(field, self._values.get(field.key, "")) for field in FIELDS), id="form")
+        form.set_class(self.floor.ascii_only, "ascii")
         form.border_title = "submit"
         form.border_subtitle = "enter submits, tab moves, esc leaves; what you typed stays"
         yield form
@@ -141,7 +142,7 @@ class SubmitForm(ModalScreen[str], inherit_bindings=False):
 
     async def _store(self, folder: str, name: str) -> str | None:
         if not self.floor.engine_is_local:
-            self._blame({"snapshot": "this engine is on another machine: use shopfloor submit --snapshot DIR"})
+            self._blame({"snapshot": "on another machine: shopfloor submit --snapshot DIR sends it"})
             return None
         path = _whole(folder)
         answer = await self.floor.mirror.ask("POST", "/v1/snapshots", {"path": path, "experiment": name})
