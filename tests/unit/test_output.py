@@ -272,6 +272,18 @@ class TestRetention:
         assert self.left(home) == {"c", "live"}
         assert await output.prune(Settings(output_keep_days=3), writer) == []
 
+    async def test_the_folder_it_ran_in_goes_and_what_it_left_stays(self, home: Home, writer: Writer) -> None:
+        output = await self.fill(home, writer)
+        copied = home.attempt("a", 1) / "work" / "package"
+        kept = home.attempt("a", 1) / "out" / "model.bin"
+        for file in (copied / "train.py", kept):
+            file.parent.mkdir(parents=True)
+            file.write_text("x")
+        copied.chmod(0o500)
+        await output.prune(Settings(output_keep_days=3), writer)
+        assert not (home.attempt("a", 1) / "work").exists()
+        assert kept.exists()
+
     async def test_of_too_much_the_oldest_goes(self, home: Home, writer: Writer) -> None:
         output = await self.fill(home, writer)
         kept = Settings(output_keep_days=0, output_keep_gb=250e-9)

@@ -1,10 +1,14 @@
-"""Deleting output that nobody is going to read: what is too old, then the oldest of what is too much."""
+"""Deleting output that nobody is going to read: what is too old, then the oldest of what is too much.
+
+With its output goes the folder that an attempt ran in, which may hold a whole copy of a snapshot. Artifacts stay.
+"""
 
 import asyncio
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from engine.materials.trees import remove
 from engine.settings import Settings
 from engine.store.output_writes import ended_outputs, mark_pruned
 from engine.store.writer import Writer
@@ -12,6 +16,7 @@ from engine.store.writer import Writer
 _AT_ONCE = 500
 _DAY_S = 86_400
 _GB = 10**9
+_WORK = "work"
 
 
 async def prune(tasks: Path, name: str, settings: Settings, writer: Writer) -> list[tuple[str, int]]:
@@ -28,7 +33,7 @@ async def prune(tasks: Path, name: str, settings: Settings, writer: Writer) -> l
             if not (excess > 0 or (oldest is not None and ended_at < oldest)):
                 break
             chosen.append((task_id, number))
-            excess -= await asyncio.to_thread(_delete, tasks / task_id / str(number) / name)
+            excess -= await asyncio.to_thread(_delete, tasks / task_id / str(number), name)
         if chosen:
             await mark_pruned(writer, chosen, now)
             pruned += chosen
@@ -37,12 +42,15 @@ async def prune(tasks: Path, name: str, settings: Settings, writer: Writer) -> l
     return pruned
 
 
-def _delete(path: Path) -> int:
+def _delete(attempt: Path, name: str) -> int:
+    """Delete what an attempt printed and where it ran; the bytes of output that this gave back."""
+    output = attempt / name
     try:
-        size = path.stat().st_size
-        path.unlink()
+        size = output.stat().st_size
+        output.unlink()
     except FileNotFoundError:
-        return 0
+        size = 0
+    remove(attempt / _WORK)
     return size
 
 
