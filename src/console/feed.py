@@ -196,7 +196,7 @@ class Feed(Generic[RowT]):
     def _answered(self, turn: int, offset: int, answer: Answer) -> None:
         if turn != self._ask_turn:
             return
-        self._asked = None
+        asked, self._asked = self._asked, None
         meanwhile, self._meanwhile = self._meanwhile, {}
         if answer.trouble is not None:
             self._fail(answer.trouble)
@@ -205,7 +205,8 @@ class Feed(Generic[RowT]):
         if self.on_answer is not None:
             self.on_answer(answer)
         again, self._again = self._again, False
-        if answer.ok and (again or not self._covers(*self._need)):
+        moved_on = asked is not None and not (asked[0] <= self._need[0] and self._need[1] < asked[0] + asked[1])
+        if answer.ok and (again or (moved_on and not self._covers(*self._need))):
             self._read_soon()
 
     def _take(self, offset: int, value: Mapping[str, Any], meanwhile: Mapping[str, Changes]) -> None:
