@@ -145,9 +145,13 @@ class SqliteBackend:
             raise self._damaged("; ".join(findings))
 
     def _check_ends(self, connection: sqlite3.Connection, tables: set[str]) -> None:
+        without_rowid = {row[1] for row in connection.execute("PRAGMA table_list") if row[4]}
         for table in tables:
+            tree = "rowid"
+            if table in without_rowid:
+                tree = next(row[1] for row in connection.execute(f'PRAGMA table_info("{table}")') if row[5] == 1)
             for order in ("ASC", "DESC"):
-                connection.execute(f'SELECT * FROM "{table}" ORDER BY rowid {order} LIMIT 1').fetchall()
+                connection.execute(f'SELECT * FROM "{table}" ORDER BY {tree} {order} LIMIT 1').fetchall()
 
     def _damaged(self, finding: str) -> DamagedDatabase:
         return DamagedDatabase(

@@ -7,6 +7,8 @@ from sqlmodel import Field, SQLModel
 
 from engine.protocol.states import ENDED, TaskState
 
+_BY_KEY_ALONE: Any = {"sqlite_with_rowid": False}
+"""One tree rather than a table and its index: a page less in every commit."""
 _ENDED = ", ".join(f"'{state}'" for state in sorted(ENDED))
 
 
@@ -22,7 +24,7 @@ class TaskRow(SQLModel, table=True):
         CheckConstraint("priority BETWEEN 1 AND 10", name="priority_range"),
         Index("tasks_by_rank", "rank", "rank_key", "seq"),
         Index("tasks_by_state", "state", "ended_at"),
-        Index("tasks_by_group", "group_name", "state"),
+        Index("tasks_by_group", "group_name", sqlite_where=text("group_name IS NOT NULL")),
         Index("tasks_by_name", "job_name"),
         Index("tasks_by_job", "job_id", sqlite_where=text("job_id IS NOT NULL")),
     )
@@ -72,6 +74,7 @@ class DependencyRow(SQLModel, table=True):
     """`task_id` starts only after `on_task_id` completed."""
 
     __tablename__ = "dependencies"
+    __table_args__ = _BY_KEY_ALONE
 
     task_id: str = Field(primary_key=True)
     on_task_id: str = Field(primary_key=True, index=True)
@@ -81,6 +84,7 @@ class AttemptRow(SQLModel, table=True):
     """One run of a task. A row is written when the attempt is claimed and never deleted before its task."""
 
     __tablename__ = "attempts"
+    __table_args__ = _BY_KEY_ALONE
 
     task_id: str = Field(primary_key=True)
     number: int = Field(primary_key=True)

@@ -26,7 +26,8 @@ CREATE TABLE attempts (
     error VARCHAR,
     output_pruned_at FLOAT,
     PRIMARY KEY (task_id, number)
-);
+)
+ WITHOUT ROWID;
 
 CREATE TABLE calls (
     id VARCHAR NOT NULL,
@@ -68,7 +69,8 @@ CREATE TABLE dependencies (
     task_id VARCHAR NOT NULL,
     on_task_id VARCHAR NOT NULL,
     PRIMARY KEY (task_id, on_task_id)
-);
+)
+ WITHOUT ROWID;
 
 CREATE INDEX ix_dependencies_on_task_id ON dependencies (on_task_id);
 
@@ -201,7 +203,7 @@ CREATE TABLE tasks (
     UNIQUE (id)
 );
 
-CREATE INDEX tasks_by_group ON tasks (group_name, state);
+CREATE INDEX tasks_by_group ON tasks (group_name) WHERE group_name IS NOT NULL;
 
 CREATE INDEX tasks_by_job ON tasks (job_id) WHERE job_id IS NOT NULL;
 

@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("error", sa.String(), nullable=True),
         sa.Column("output_pruned_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("task_id", "number"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "calls",
@@ -78,6 +79,7 @@ def upgrade() -> None:
         sa.Column("task_id", sa.String(), nullable=False),
         sa.Column("on_task_id", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("task_id", "on_task_id"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_dependencies_on_task_id", "dependencies", ["on_task_id"], unique=False)
     op.create_table(
@@ -212,7 +214,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
-    op.create_index("tasks_by_group", "tasks", ["group_name", "state"], unique=False)
+    op.create_index(
+        "tasks_by_group", "tasks", ["group_name"], unique=False, sqlite_where=sa.text("group_name IS NOT NULL")
+    )
     op.create_index("tasks_by_job", "tasks", ["job_id"], unique=False, sqlite_where=sa.text("job_id IS NOT NULL"))
     op.create_index("tasks_by_name", "tasks", ["job_name"], unique=False)
     op.create_index("tasks_by_rank", "tasks", ["rank", "rank_key", "seq"], unique=False)
