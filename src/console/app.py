@@ -1,5 +1,6 @@
 """The console: it holds the link, the mirror and the settings, and turns actions into deeds."""
 
+import gc
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from console.terminal import prepare, watch_terminal
 
 TERMINAL = prepare()  # Textual reads its environment when it is imported
+gc.disable()  # loading modules makes no garbage; looking for some is a twentieth of the start
 
 from textual.app import App  # noqa: E402
 from textual.binding import BindingType  # noqa: E402
@@ -23,6 +25,9 @@ from console.screens.overview import Overview  # noqa: E402
 from console.settings import DEFAULT_THEME, MONOCHROME, Fault, config_folder, load_settings  # noqa: E402
 from console.situation import Subject  # noqa: E402
 from console.themes import LoadedTheme, Palette, ThemeFault, load_theme, theme_files  # noqa: E402
+
+gc.freeze()
+gc.enable()
 
 if TYPE_CHECKING:
     from textual.driver import Driver

@@ -87,12 +87,9 @@ def overview(size: Size, current: str, zoomed: bool) -> Plan:
         return alone(size, current, "log" if current in {"queue", "jobs", "phases"} else None)
     lines = size.height - 2
     left = max(66, size.width * 58 // 100)
-    right = ["jobs", "phases", "costs", "approvals"]
-    if lines >= 40:
-        right += ["notebooks", "events"]
     log = lines * 2 // 5
     slots = {"queue": slot(0, 1, left, lines - log), "log": slot(0, 1 + lines - log, left, log)}
-    slots |= stack(right, left + 1, 1, size.width - left - 1, lines)
+    slots |= stack(["jobs", "phases", "costs", "approvals"], left + 1, 1, size.width - left - 1, lines)
     if current not in slots:
         return alone(size, current, None)
     return Plan(size, slots, seam=left)

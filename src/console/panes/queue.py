@@ -125,14 +125,15 @@ def subject_of(row: TaskRow) -> Subject:
 
 
 def when(row: TaskRow, now: float | None = None) -> str:
-    """How long it has run or waited; of what has ended, the time of day or the date: that stays true by itself."""
+    """How long it has run; else the time of day or the date since when it stands as it does.
+
+    A time of day stays true by itself: a queue in which nothing runs costs no clock and no byte.
+    """
     now = time.time() if now is None else now
-    if row.state in ENDED:
-        ended = row.ended_at or row.created_at
-        local = time.localtime(ended)
-        return time.strftime("%H:%M" if local[:3] == time.localtime(now)[:3] else "%b %d", local)
-    since = row.started_at if row.state in LIVE and row.started_at else row.queued_at or row.created_at
-    return age(now - since)
+    if row.state in LIVE and row.started_at:
+        return age(now - row.started_at)
+    local = time.localtime(row.ended_at or row.queued_at or row.created_at)
+    return time.strftime("%H:%M" if local[:3] == time.localtime(now)[:3] else "%b %d", local)
 
 
 def whereabouts(row: TaskRow) -> Cell:  # noqa: PLR0911 - one line a state
@@ -175,7 +176,7 @@ def columns(*, ascii_only: bool) -> tuple[Column[TaskRow], ...]:
         return f"{value}{unit}" if value else "-"
 
     def ticks(row: TaskRow) -> bool:
-        return row.state not in ENDED
+        return row.state in LIVE
 
     return (
         Column("id", "ID", SHORT, lambda row: row.id[:SHORT], tone=Tone.DIM, sort="id"),
