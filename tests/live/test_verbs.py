@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.engine_process import EngineProcess, wait_for
+from tests.unit.test_imports import HEAVY, loaded_by
 
 pytestmark = pytest.mark.live
 ID = re.compile(r"[0-9a-hjkmnp-tv-z]{8}\n")
@@ -146,6 +147,13 @@ def test_ids_may_be_cut_short_unless_that_is_ambiguous(floor: EngineProcess) -> 
         ran = floor.shopfloor("show", shared)
         assert ran.returncode == 2
         assert "several ids" in ran.stderr
+
+
+@pytest.mark.parametrize("words", [["ls"], ["submit", "--", "true"], ["resources"]])
+def test_a_verb_that_works_loads_nothing_heavy(floor: EngineProcess, words: list[str]) -> None:
+    loaded = loaded_by("from console.cli import main; main()", floor.home, *words)
+    assert "console.client" in loaded
+    assert not loaded & HEAVY
 
 
 def test_ls_filters_sorts_and_limits(floor: EngineProcess) -> None:
