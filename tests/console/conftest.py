@@ -18,7 +18,7 @@ def small_engine() -> Iterator[SmallEngine]:
     engine = SmallEngine(short_home())
     engine.start()
     yield engine
-    engine.stop()
+    engine.leave()
 
 
 async def until(holds: Callable[[], object], seconds: float = 10.0) -> None:

@@ -105,6 +105,11 @@ class SmallEngine:
 
         asyncio.run(serve())
 
+    def leave(self) -> None:
+        """Ends by itself in a moment; nobody waits for it."""
+        if self._server is not None:
+            self._server.force_exit = self._server.should_exit = True
+
     def stop(self, *, removes_file: bool = True) -> None:
         """Gone, at once: no connection is closed in good order."""
         if self._server is None or self._thread is None:
