@@ -22,7 +22,10 @@ LIVES = settings(
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
-BROKEN = settings(LIVES, max_examples=100, phases=[Phase.generate], derandomize=True, database=None)
+# What hypothesis draws depends on which modules are loaded, so a broken one gets many lives to be found out in.
+BROKEN = settings(
+    LIVES, max_examples=1000, stateful_step_count=100, phases=[Phase.generate], derandomize=True, database=None
+)
 
 
 def test_the_invariants_hold() -> None:
