@@ -121,7 +121,6 @@ def test_a_large_task_waits_no_longer_than_what_ran_when_it_earned_its_reservati
     """Small tasks come without end. Those that started after the reservation may run for ever."""
     ready, capacity, groups = queue(reserve_after_s=10), Capacity(MACHINE), Groups()
     seq = 0
-    now = 0.0
 
     def flood() -> None:
         nonlocal seq
