@@ -1,7 +1,6 @@
 """What happens to a database that is new, old, newer, damaged or held by someone else."""
 
 import hashlib
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -24,7 +23,7 @@ from tests.unit.store_parts import add_mark, add_task, marks, opened, url
 def schema(path: Path) -> set[tuple[str, str, str]]:
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_schema")
-        return {(kind, name, re.sub(r"\s*([(),\s])\s*", r"\1", sql)) for kind, name, sql in rows}
+        return {(kind, name, "".join(sql.split())) for kind, name, sql in rows}
 
 
 def digests(folder: Path) -> dict[str, str]:
