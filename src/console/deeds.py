@@ -1,6 +1,7 @@
 """What the actions come to: questions to the person, requests to the engine, and a line that says how it went."""
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from console.formats import Tone, named, plural
@@ -40,12 +41,23 @@ class Deeds:
     def _refused(self, what: str, trouble: Trouble) -> None:
         self._say(f"{what}: {trouble.message}", Tone.WANTS)
 
-    async def _ask(self, title: str, said: Sequence[str], *, yes: str, loses: str = "") -> bool:
+    def _ask(
+        self,
+        title: str,
+        said: Sequence[str],
+        then: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        yes: str,
+        loses: str = "",
+    ) -> None:
+        """Put the question before the person at once, so that the very next key is its answer."""
         from console.screens.dialogs import Question
 
-        question = Question(title, said, yes=yes, loses=loses)
-        agreed: bool = await self._floor.push_screen_wait(question)
-        return agreed
+        def answered(agreed: bool | None) -> None:
+            if agreed:
+                self._start(then())
+
+        self._floor.push_screen(Question(title, said, yes=yes, loses=loses), answered)
 
     # open
 
@@ -71,9 +83,12 @@ class Deeds:
     # cancel
 
     def do_task_cancel(self, text: str) -> None:
-        self._start(self._cancel_matching(text) if text else self._cancel(self._targets()))
+        if text:
+            self._start(self._cancel_matching(text))
+        else:
+            self._cancel(self._targets())
 
-    async def _cancel(self, subjects: list[Subject]) -> None:
+    def _cancel(self, subjects: list[Subject]) -> None:
         open_ones = [subject for subject in subjects if subject.state not in ENDED]
         if not open_ones:
             self._say("cancel: all of these have ended", Tone.WANTS)
@@ -90,15 +105,19 @@ class Deeds:
             said = [named([subject.name for subject in open_ones]), _split(live, len(open_ones) - live)]
             if over := len(subjects) - len(open_ones):
                 said.append(f"{over:,} more have ended already and stay as they are.")
-        if not await self._ask(title, said, yes=_yes("cancel", len(open_ones)), loses=_loses(live)):
-            return
-        ids = [subject.id for subject in open_ones]
-        mirror = self._floor.mirror
+        then = partial(self._cancel_now, open_ones)
+        self._ask(title, said, then, yes=_yes("cancel", len(open_ones)), loses=_loses(live))
+
+    async def _cancel_now(self, subjects: list[Subject]) -> None:
+        ids = [subject.id for subject in subjects]
         if len(ids) == 1:
-            answer = await mirror.ask("DELETE", f"/v1/tasks/{ids[0]}")
-            self._tell_one("cancel", f"{open_ones[0].name} is being cancelled", answer)
+            answer = await self._floor.mirror.ask("DELETE", f"/v1/tasks/{ids[0]}")
+            self._tell_one("cancel", f"{subjects[0].name} is being cancelled", answer)
         else:
-            self._tell_many("cancelled", await mirror.ask("POST", "/v1/tasks/cancel", {"ids": ids}))
+            await self._cancel_all({"ids": ids})
+
+    async def _cancel_all(self, which: dict[str, Any]) -> None:
+        self._tell_many("cancelled", await self._floor.mirror.ask("POST", "/v1/tasks/cancel", which))
 
     async def _cancel_matching(self, text: str) -> None:
         mirror = self._floor.mirror
@@ -117,8 +136,8 @@ class Deeds:
             f"{', '.join(names[:4])}{f' and {total - 4:,} more' if total > 4 else ''}",
             _split(running, total - running),
         ]
-        if await self._ask(f"cancel {plural(total, 'task')}?", said, yes=_yes("cancel", total), loses=_loses(running)):
-            self._tell_many("cancelled", await mirror.ask("POST", "/v1/tasks/cancel", {"filter": queued}))
+        then = partial(self._cancel_all, {"filter": queued})
+        self._ask(f"cancel {plural(total, 'task')}?", said, then, yes=_yes("cancel", total), loses=_loses(running))
 
     # retry
 
@@ -127,9 +146,9 @@ class Deeds:
         if isinstance(change, str):
             self._say(f"retry: {change}", Tone.WANTS)
         else:
-            self._start(self._retry(self._targets(), change))
+            self._retry(self._targets(), change)
 
-    async def _retry(self, subjects: list[Subject], change: dict[str, float]) -> None:
+    def _retry(self, subjects: list[Subject], change: dict[str, float]) -> None:
         ended = [subject for subject in subjects if subject.state in ENDED]
         if not ended:
             self._say("retry: none of these has ended", Tone.WANTS)
@@ -140,8 +159,9 @@ class Deeds:
             said.append("it asks for " + ", ".join(f"{name} {value:g}" for name, value in change.items()))
         if done := sum(1 for subject in ended if subject.state == "completed"):
             said.append(f"{plural(done, 'task')} of these completed, and would run once more.")
-        if not await self._ask(title, said, yes=_yes("retry", len(ended))):
-            return
+        self._ask(title, said, partial(self._retry_now, ended, change), yes=_yes("retry", len(ended)))
+
+    async def _retry_now(self, ended: list[Subject], change: dict[str, float]) -> None:
         mirror = self._floor.mirror
         if len(ended) == 1:
             answer = await mirror.ask("POST", f"/v1/tasks/{ended[0].id}/retry", change or None)
@@ -183,20 +203,19 @@ class Deeds:
     # the queue
 
     def do_queue_pause(self, reason: str) -> None:
-        self._start(self._pause(reason))
-
-    async def _pause(self, reason: str) -> None:
-        mirror = self._floor.mirror
-        stats = mirror.stats
+        stats = self._floor.mirror.stats
         queued = stats.queued if stats else 0
         running = stats.running if stats else 0
         said = [
             f"nothing further starts: {plural(queued, 'queued task')} will wait until someone resumes.",
             f"{plural(running, 'task')} that run go on to their end.",
         ]
-        if await self._ask("pause the queue?", said, yes="pause it for everyone"):
-            body = {"reason": reason} if reason else {}
-            self._tell_one("pause", "the queue is paused", await mirror.ask("POST", "/v1/queue/pause", body))
+        self._ask("pause the queue?", said, partial(self._pause_now, reason), yes="pause it for everyone")
+
+    async def _pause_now(self, reason: str) -> None:
+        body = {"reason": reason} if reason else {}
+        answer = await self._floor.mirror.ask("POST", "/v1/queue/pause", body)
+        self._tell_one("pause", "the queue is paused", answer)
 
     def do_queue_resume(self) -> None:
         self._start(self._resume())

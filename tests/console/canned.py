@@ -112,7 +112,7 @@ def task(task_id: str, name: str, state: str, **more: Any) -> dict[str, Any]:
 def workday(now: float) -> list[dict[str, Any]]:
     """Some tasks as they stand at a busy hour, live ones first."""
     running = {"started_at": at(now - 7_530), "attempt": 1, "cpu": 2, "memory_gb": 8, "gpu": 1}
-    waiting = {"queued_at": at(now - 750), "memory_gb": 24, "cpu": 4, "gpu": 2}
+    waiting = {"queued_at": at(LONG_AGO), "memory_gb": 24, "cpu": 4, "gpu": 2}
     ended = {"started_at": at(LONG_AGO), "ended_at": at(LONG_AGO + 340), "attempt": 1}
     return [
         task(
@@ -137,14 +137,14 @@ def workday(now: float) -> list[dict[str, Any]]:
         ),
         task("8bb01x0e", "tokenize-shards", "collecting", **{**running, "gpu": 0, "cpu": 8}),
         task("8bc77y1f", "fetch-weights", "preparing", **{**running, "gpu": 0, "cpu": 1}),
-        task("9ab01c2g", "review-release", "waiting", reason="you", queued_at=at(now - 2_550)),
+        task("9ab01c2g", "review-release", "waiting", reason="you", queued_at=at(LONG_AGO)),
         task("9ab04d3h", "embed-corpus", "queued", **waiting),
         *(
             task(
                 f"9ac{n:02d}p4k",
                 f"sweep-lr-{n:03d}",
                 "queued",
-                queued_at=at(now - 760 - 60 * n),
+                queued_at=at(LONG_AGO),
                 group="sweep",
                 command=["python", "train.py", "--lr", f"{n}e-4"],
                 cpu=2,
@@ -153,7 +153,7 @@ def workday(now: float) -> list[dict[str, Any]]:
             )
             for n in range(5, 17)
         ),
-        task("9ad0000m", "evaluate-all", "blocked", after=["7fk2q1ab"], queued_at=at(now - 7_530)),
+        task("9ad0000m", "evaluate-all", "blocked", after=["7fk2q1ab"], queued_at=at(LONG_AGO)),
         task("6zz10d5n", "pack-dataset", "failed", exit_code=137, error="exit code 137", **ended),
         task("6zz10e6p", "sweep-lr-002", "completed", exit_code=0, group="sweep", **ended),
         task("6zz10f7q", "sweep-lr-001", "completed", exit_code=0, group="sweep", **ended),

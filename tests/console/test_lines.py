@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from textual.events import Key
+from textual.keys import _character_to_key
 
 from console.link import Trouble
 from console.screens.lines import complete_filter
-from tests.console.canned import CannedLink, answers
+from tests.console.canned import CannedLink, answers, task
 from tests.console.screen import canned
 
 
@@ -65,6 +67,30 @@ async def test_letters_typed_into_a_line_do_nothing_else(tmp_path: Path) -> None
         await screen.type("xqn?:z1")
         await screen.until(lambda: screen.app.mirror.tasks.filter == "xqn?:z1")
         assert len(screen.app.screen_stack) == 1
+
+
+@pytest.mark.parametrize("burst", [":theme paper\r", "/embed\r", "nls\r", "xy", "\x10copy id\r"])
+async def test_keys_typed_in_one_burst_are_not_lost(tmp_path: Path, burst: str) -> None:
+    """As over a slow link, where they come in one packet: none is lost, none does what it does elsewhere."""
+    link = CannedLink(
+        {**answers(), "DELETE /v1/tasks/7fk2q1ab": None, "POST /v1/tasks": task("new00001", "ls", "queued")}
+    )
+    async with canned(tmp_path, link=link) as screen:
+        for character in burst:
+            key = {"\r": "enter", "\x10": "ctrl+p", " ": "space"}.get(character, character)
+            screen.app.post_message(Key(_character_to_key(key) if len(key) == 1 else key, character))
+        match burst[0]:
+            case ":":
+                await screen.until(lambda: screen.app.theme == "paper")
+            case "/":
+                await screen.shows("/ embed 1 match")
+            case "n":
+                await screen.shows("ls is queued as new00001")
+            case "x":
+                await screen.shows("sweep-lr-003 is being cancelled")
+            case _:
+                await screen.shows("7fk2q1ab copied")
+        assert screen.app.focused is screen.app.desk.queue
 
 
 async def test_commands_complete_with_tab(tmp_path: Path) -> None:

@@ -75,9 +75,11 @@ class QueuePane(Listing[TaskRow]):
         return None if row is None else subject_of(row)
 
     def marked(self) -> list[Subject]:
-        """The marked tasks, as last seen."""
-        held = {row.id: subject_of(row) for row in self.feed.rows if row.id in self.marks}
-        return [held.get(one) or self._seen[one] for one in self.marks if one in held or one in self._seen]
+        """The marked tasks as last seen, those that are held first, in their order."""
+        marks = self.marks
+        held = {row.id: subject_of(row) for row in self.feed.rows if row.id in marks}
+        away = [subject for one, subject in self._seen.items() if one in marks and one not in held]
+        return [*held.values(), *away]
 
     def remember(self, subjects: Iterable[Subject]) -> None:
         """What is known of tasks that are marked without having been on the screen."""

@@ -24,6 +24,7 @@ from console.widgets.ink import Run, width_of
 
 if TYPE_CHECKING:
     from console.app import Shopfloor
+    from console.screens.prompt import Prompt
 
 
 class Pane(Protocol):
@@ -52,7 +53,7 @@ class Desk(Screen[None], inherit_bindings=False):
         self.plan = Plan(Size(0, 0))
         self._arranged = Size(0, 0)
         self.frame = Frame(self)
-        self.prompt: Widget | None = None
+        self.prompt: Prompt | None = None
 
     @property
     def floor(self) -> "Shopfloor":
@@ -271,7 +272,8 @@ class Desk(Screen[None], inherit_bindings=False):
         self.redraw()
 
     def on_key(self, event: events.Key) -> None:
-        if self.is_typing:
+        if self.app.screen is not self or self.prompt is not None:
+            self._pass_on(event)
             return
         key = key_name(event.key, event.character)
         self._said = None
@@ -285,6 +287,17 @@ class Desk(Screen[None], inherit_bindings=False):
         elif event.is_printable:
             self.say(f"{key} does nothing here; ? shows the keys", Tone.DIM)
         self.redraw()
+
+    def _pass_on(self, event: events.Key) -> None:
+        """A key that was on its way here when a dialog or a line opened belongs to that: none is lost."""
+        front = self.app.screen
+        if front is not self:
+            event.stop()
+            event.prevent_default()
+            front.post_message(events.Key(event.key, event.character))
+        elif self.prompt is not None and self.prompt.early(event):
+            event.stop()
+            event.prevent_default()
 
     def do_pane_next(self) -> None:
         self._step(1)

@@ -149,7 +149,8 @@ class CommandLine:
             self._prompt.blame(understood.reason)
             return
         close_prompt(self._desk)
-        floor.command(line)
+        # On the app's own turn: a dialog opened from here would answer to this line, which is gone by then.
+        floor.call_later(floor.command, line)
 
     def _complete(self, line: str) -> Sequence[str]:  # noqa: PLR0911 - one line a kind
         word, blank, argument = line.partition(" ")

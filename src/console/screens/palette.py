@@ -106,7 +106,7 @@ class ActionPalette(ModalScreen[Action], inherit_bindings=False):
 
     def on_mount(self) -> None:
         self._offer("")
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -128,6 +128,10 @@ class ActionPalette(ModalScreen[Action], inherit_bindings=False):
                 self._found.step(1)
             case "up" | "shift+tab":
                 self._found.step(-1)
+            case _ if event.is_printable and event.character:
+                line = self.query_one(Input)
+                line.insert_text_at_cursor(event.character)
+                self._offer(line.value)
             case _:
                 return
         event.stop()

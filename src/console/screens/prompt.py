@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 MOST_HINT = 3
+KEYS = frozenset({"enter", "escape", "ctrl+c", "tab", "up", "down"})
 
 
 def _nothing(_: str) -> list[str]:
@@ -49,6 +50,7 @@ class Prompt(Widget):
         self._tone = Tone.DIM
         self._hint: list[str] = [purpose.hint]
         self._back = len(purpose.history)
+        self._early: list[events.Key] = []
 
     @property
     def floor(self) -> "Shopfloor":
@@ -58,8 +60,23 @@ class Prompt(Widget):
         yield self.input
 
     def on_mount(self) -> None:
-        self.input.focus(scroll_visible=False)
+        self.screen.set_focus(self.input, scroll_visible=False)
         self._offer(self.purpose.start)
+        for event in self._early:
+            self.early(event)
+
+    def early(self, event: events.Key) -> bool:
+        """Take a key that did not come through the input; whether it is one for this line."""
+        printable = event.character is not None and event.is_printable
+        if not self.is_mounted:
+            if printable or event.key in KEYS:
+                self._early.append(event)
+                return True
+            return False
+        if printable:
+            self.input.insert_text_at_cursor(event.character or "")
+            return True
+        return self._pressed(event.key)
 
     def blame(self, reason: str) -> None:
         """Say what is wrong, beneath the line."""
@@ -72,7 +89,13 @@ class Prompt(Widget):
         self.purpose.typed(event.value)
 
     def on_key(self, event: events.Key) -> None:
-        match event.key:
+        if self._pressed(event.key):
+            event.stop()
+            event.prevent_default()
+
+    def _pressed(self, key: str) -> bool:
+        """Do what the key does to the line; whether it does anything."""
+        match key:
             case "enter":
                 value = self.input.value.strip()
                 if value and value not in self.purpose.history[-1:]:
@@ -87,9 +110,8 @@ class Prompt(Widget):
             case "down":
                 self._recall(1)
             case _:
-                return
-        event.stop()
-        event.prevent_default()
+                return False
+        return True
 
     def _recall(self, step: int) -> None:
         history = self.purpose.history

@@ -85,7 +85,7 @@ class SubmitForm(ModalScreen[str], inherit_bindings=False):
         yield form
 
     def on_mount(self) -> None:
-        self.query_one("#command", Input).focus()
+        self.set_focus(self.query_one("#command", Input))
 
     def on_key(self, event: events.Key) -> None:
         match event.key:
@@ -98,6 +98,10 @@ class SubmitForm(ModalScreen[str], inherit_bindings=False):
                 self.focus_next()
             case "up" | "shift+tab":
                 self.focus_previous()
+            case _ if event.is_printable and event.character:
+                # An input stops what it takes: this key came before one had the keys, and is not lost.
+                line = self.focused if isinstance(self.focused, Input) else self.query_one("#command", Input)
+                line.insert_text_at_cursor(event.character)
             case _:
                 return
         event.stop()
