@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.materials.background import Stop
-from engine.materials.ignore import parse
 from engine.materials.trees import Limits, scan
+from engine.protocol.ignore import parse
 
 LIMITS = Limits(10_000, 1 << 30)
 PATHS = [

@@ -159,9 +159,11 @@ def store_snapshot(client: Client, folder: Path, experiment: str | None) -> str:
     """Have the engine keep a copy of `folder`; the copy's id."""
     if client.endpoint.is_local:
         stored = client.post("/v1/snapshots", {"path": str(folder.resolve()), "experiment": experiment})
-        return str(stored["id"])
-    from console.verbs import packing
+    else:
+        from console.verbs import packing
 
-    with packing.packed(folder) as archive:
-        stored = client.upload("/v1/snapshots/archive", archive, "application/gzip", experiment=experiment)
+        with packing.packed(folder) as archive:
+            stored = client.upload("/v1/snapshots/archive", archive, "application/gzip", experiment=experiment)
+    for note in stored.get("notes", []):
+        printing.say(printing.plain(note))
     return str(stored["id"])

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from engine.materials.background import Stop
 from engine.materials.errors import MaterialError, reason
-from engine.materials.ignore import Rules, ignored, read_rules
+from engine.protocol.ignore import IgnoreError, entries
 
 CHUNK = 1 << 20
 _FICLONE = 0x40049409
-_NEVER = ".git"
 _FOLDER_MODE = 0o755
 
 
@@ -105,54 +104,30 @@ def scan(
     that is never entered. Raises `MaterialError` naming what can't be kept (a socket, a device, an unreadable
     file) and when the limits are passed.
     """
-    walk = _Walk(root, limits, stop, honour_ignore, leave_out)
-    walk.folder("", _rules_above(root) if honour_ignore else ())
+    walk = _Walk(root, limits)
+    never = os.path.realpath(leave_out) if leave_out else None
+    try:
+        for path, item in entries(root, honour_ignore=honour_ignore, enters=lambda at: os.path.realpath(at) != never):
+            stop.check()
+            walk.add(item, path)
+    except IgnoreError as error:
+        raise MaterialError(str(error)) from error
+    except OSError as error:
+        name = os.path.relpath(error.filename, os.path.realpath(root)) if error.filename else "the folder"
+        raise MaterialError(f"{'the folder' if name == '.' else name + '/'} can't be read: {reason(error)}") from error
     walk.found.sort(key=lambda found: os.fsencode(found.path))
     return walk.found, walk.notes
 
 
 class _Walk:
-    def __init__(self, root: Path, limits: Limits, stop: Stop, honour_ignore: bool, leave_out: Path | None) -> None:
+    def __init__(self, root: Path, limits: Limits) -> None:
         self.found: list[Found] = []
         self.notes: list[str] = []
         self._root = os.path.realpath(root)
         self._limits = limits
-        self._stop = stop
-        self._honour_ignore = honour_ignore
-        self._leave_out = os.path.realpath(leave_out) if leave_out else None
         self._bytes = 0
 
-    def folder(self, start: str, outer: tuple[Rules, ...]) -> None:
-        todo = [(start, outer)]
-        while todo:
-            prefix, stack = todo.pop()
-            here = os.path.join(self._root, prefix)  # noqa: PTH118 - names that are not UTF-8 stay what they are
-            if self._honour_ignore:
-                rules = read_rules(os.fsencode(here).rstrip(b"/"), os.fsencode(prefix))
-                stack = (*stack, rules) if rules else stack
-            for item in self._items(here, prefix):
-                self._stop.check()
-                path = prefix + item.name
-                if self._left_out(item, path, stack):
-                    continue
-                self._add(item, path)
-                if item.is_dir(follow_symlinks=False):
-                    todo.append((path + "/", stack))
-
-    def _items(self, here: str, prefix: str) -> list["os.DirEntry[str]"]:
-        try:
-            with os.scandir(here) as items:
-                return list(items)
-        except OSError as error:
-            raise MaterialError(f"{prefix or 'the folder'} can't be read: {reason(error)}") from error
-
-    def _left_out(self, item: "os.DirEntry[str]", path: str, stack: tuple[Rules, ...]) -> bool:
-        is_folder = item.is_dir(follow_symlinks=False)
-        if is_folder and self._leave_out and os.path.realpath(item.path) == self._leave_out:
-            return True
-        return self._honour_ignore and (item.name == _NEVER or ignored(stack, os.fsencode(path), is_folder))
-
-    def _add(self, item: "os.DirEntry[str]", path: str) -> None:
+    def add(self, item: "os.DirEntry[str]", path: str) -> None:
         status = item.stat(follow_symlinks=False)
         mode = stat.S_IMODE(status.st_mode) & 0o777
         if stat.S_ISLNK(status.st_mode):
@@ -196,25 +171,6 @@ def stays_inside(root: str, path: str, target: str) -> bool:
             return False
     real = os.path.realpath(os.path.join(root, path))  # noqa: PTH118
     return real == root or real.startswith(root.rstrip("/") + "/")
-
-
-def _rules_above(root: Path) -> tuple[Rules, ...]:
-    """The rules of the folders above `root` up to the top of its git work tree, as if `root` were the top."""
-    above: list[Path] = []
-    folder = Path(os.path.realpath(root))
-    if not (folder / _NEVER).exists():
-        for parent in folder.parents:
-            above.append(parent)
-            if (parent / _NEVER).exists():
-                break
-        else:
-            above = []
-    stack = []
-    for parent in reversed(above):
-        rules = read_rules(os.fsencode(parent), b"")
-        if rules is not None:
-            stack.append(Rules(b"", rules.rules, os.fsencode(folder.relative_to(parent)) + b"/"))
-    return tuple(stack)
 
 
 def read_file(source: str, path: str, stop: Stop) -> Iterator[bytes]:

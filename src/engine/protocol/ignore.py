@@ -1,4 +1,6 @@
-"""Which files of a folder `.gitignore` leaves out: git's own rules, one entry at a time.
+"""What of a folder belongs into a snapshot: git's own rules for `.gitignore`, one entry at a time.
+
+The engine applies them to folders that it can see, the console to those that it packs for an engine elsewhere.
 
 A path-level matcher (`pathspec`) matches whatever lies below a directory together with the directory, so `a/*`
 followed by `!a/b/` loses what git keeps. Git asks about each entry by itself and never enters an ignored folder;
@@ -6,21 +8,25 @@ so does this, in bytes as git does, with RE2, since patterns come from outside.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import re2
-
-from engine.materials.errors import MaterialError
 
 FILE_NAME = ".gitignore"
 MAX_BYTES = 1 << 20
 
+_NEVER = ".git"
 _SPECIAL = b"*?[\\"
 _OPTIONS = re2.Options()
 _OPTIONS.encoding = re2.Options.Encoding.LATIN1
 _OPTIONS.dot_nl = True
 _OPTIONS.log_errors = False
+
+
+class IgnoreError(Exception):
+    """A `.gitignore` that can't be used; the text is shown to people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,54 @@ class Rules:
         return None
 
 
+def entries(
+    root: Path, *, honour_ignore: bool = True, enters: Callable[["os.DirEntry[str]"], bool] = lambda _: True
+) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Each entry below `root` that belongs into a snapshot, with its path from there; folders before what they hold.
+
+    With `honour_ignore`, `.gitignore` counts as git counts it and `.git` never belongs. A folder for which `enters`
+    is false is left out. Raises `IgnoreError`, and `OSError` for a folder that can't be read.
+    """
+    top = os.path.realpath(root)
+    todo = [("", _rules_above(Path(top)) if honour_ignore else ())]
+    while todo:
+        prefix, stack = todo.pop()
+        here = os.path.join(top, prefix)  # noqa: PTH118 - names that are not UTF-8 stay what they are
+        if honour_ignore:
+            rules = read_rules(os.fsencode(here).rstrip(b"/"), os.fsencode(prefix))
+            stack = (*stack, rules) if rules else stack
+        with os.scandir(here) as scanned:
+            items = list(scanned)
+        for item in items:
+            path = prefix + item.name
+            is_folder = item.is_dir(follow_symlinks=False)
+            if honour_ignore and (item.name == _NEVER or ignored(stack, os.fsencode(path), is_folder)):
+                continue
+            if is_folder:
+                if not enters(item):
+                    continue
+                todo.append((path + "/", stack))
+            yield path, item
+
+
+def _rules_above(root: Path) -> tuple[Rules, ...]:
+    """The rules of the folders above `root` up to the top of its git work tree, as if `root` were the top."""
+    above: list[Path] = []
+    if not (root / _NEVER).exists():
+        for parent in root.parents:
+            above.append(parent)
+            if (parent / _NEVER).exists():
+                break
+        else:
+            above = []
+    stack = []
+    for parent in reversed(above):
+        rules = read_rules(os.fsencode(parent), b"")
+        if rules is not None:
+            stack.append(Rules(b"", rules.rules, os.fsencode(root.relative_to(parent)) + b"/"))
+    return tuple(stack)
+
+
 def ignored(stack: Sequence[Rules], path: bytes, is_folder: bool) -> bool:
     """Whether the rules in force leave `path` out. The nearest `.gitignore` with a word about it decides."""
     basename = path.rpartition(b"/")[2]
@@ -84,7 +138,7 @@ def read_rules(folder: bytes, base: bytes) -> Rules | None:
         except OSError:
             return None
     if len(content) > MAX_BYTES:
-        raise MaterialError(f"{os.fsdecode(base)}{FILE_NAME} is larger than {MAX_BYTES >> 20} MiB")
+        raise IgnoreError(f"{os.fsdecode(base)}{FILE_NAME} is larger than {MAX_BYTES >> 20} MiB")
     return Rules(base, parse(content))
 
 
@@ -111,7 +165,7 @@ def _rule(line: bytes) -> Rule | None:
     try:
         regex = re2.compile(source, options=_OPTIONS)
     except re2.error as error:
-        raise MaterialError(f"a line of {FILE_NAME} can't be read: {os.fsdecode(line)!r}") from error
+        raise IgnoreError(f"a line of {FILE_NAME} can't be read: {os.fsdecode(line)!r}") from error
     return Rule(keeps, folders_only, by_name, None, regex)
 
 
