@@ -142,6 +142,7 @@ class Daemon:
         materials = Materials(home, settings, reads.newest_snapshot)
         stack.push_async_callback(asyncio.to_thread, materials.close)
         worker_id = await writer.run(_worker_id)
+        loop = asyncio.get_running_loop()
         scheduler = Scheduler(
             writer,
             Capacity(detect(settings)),
@@ -150,6 +151,7 @@ class Daemon:
             settings=settings,
             home=home,
             worker_id=worker_id,
+            background=lambda work: loop.run_in_executor(None, work),
         )
         await scheduler.start()
         output = Output(home)

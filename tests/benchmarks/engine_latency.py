@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from console.client import Client, Endpoint
@@ -54,41 +56,45 @@ def _submitted(client: Client, answered: list[float]) -> float:
     return (int(client.get(f"/v1/tasks/{task['id']}/logs")["text"]) - began) / 1e6
 
 
-def _measure(name: str, times: int, once: Callable[[], float]) -> None:
-    for _ in range(5):
-        once()
-    values = []
+def _measure(ways: Mapping[str, Callable[[], float]], times: int) -> dict[str, list[float]]:
+    """All ways in turn, over and over, so that the machine's drift falls on all of them alike."""
+    for once in ways.values():
+        for _ in range(5):
+            once()
+    values: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(times):
-        time.sleep(_IDLE_S)
-        values.append(once())
-    print(f"{name:<24} {spread(values, 'ms')}")
+        for name, once in ways.items():
+            time.sleep(_IDLE_S)
+            values[name].append(once())
+    return values
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=200)
     times = parser.parse_args().times
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _measure("bare posix_spawn", times, lambda: _bare(folder))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ways: dict[str, Callable[[], float]] = {"bare posix_spawn": partial(_bare, folder)}
         if tsp := shutil.which("tsp"):
-            once = _spooler(tsp, folder)
-            try:
-                _measure("task-spooler", times, once)
-            finally:
-                subprocess.run([tsp, "-K"], env={**os.environ, "TS_SOCKET": str(folder / "ts.socket")}, check=False)
+            stack.callback(
+                subprocess.run, [tsp, "-K"], env={**os.environ, "TS_SOCKET": str(folder / "ts.socket")}, check=False
+            )
+            ways["task-spooler"] = _spooler(tsp, folder)
         else:
             print("task-spooler             not installed (apt-get install task-spooler)")
-        with quiet_engine(CPU="2") as engine:
-            found = engine.endpoint()
-            for way, endpoint in {
-                "HTTP on the UNIX socket": found,
-                "HTTP on TCP": Endpoint(socket=None, url=found.url, key=found.key),
-            }.items():
-                answered: list[float] = []
-                with Client(endpoint, 20) as client:
-                    _measure(way, times, lambda client=client, answered=answered: _submitted(client, answered))  # type: ignore[misc]
-                print(f"{'  answer to the submit':<24} {spread(answered, 'ms')}")
+        found = stack.enter_context(quiet_engine(CPU="2")).endpoint()
+        answered: dict[str, list[float]] = {}
+        for name, endpoint in {
+            "HTTP on the UNIX socket": found,
+            "HTTP on TCP": Endpoint(socket=None, url=found.url, key=found.key),
+        }.items():
+            client = stack.enter_context(Client(endpoint, 20))
+            ways[name] = partial(_submitted, client, answered.setdefault(name, []))
+        for name, values in _measure(ways, times).items():
+            print(f"{name:<24} {spread(values, 'ms')}")
+            if name in answered:
+                print(f"{'  answer to the submit':<24} {spread(answered[name], 'ms')}")
 
 
 if __name__ == "__main__":

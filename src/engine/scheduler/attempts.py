@@ -13,6 +13,7 @@ from engine.materials.errors import MaterialError
 from engine.protocol.states import AttemptOutcome, TaskState
 from engine.scheduler.attempt import Finish, Live
 from engine.scheduler.board import Board
+from engine.scheduler.folders import AttemptFolders
 from engine.scheduler.launching import Launcher, Materials, Prepared
 from engine.scheduler.outcomes import Judge, cancelled
 
@@ -41,6 +42,7 @@ class Attempts:
         executors: Mapping[str, Executor],
         materials: Materials,
         *,
+        folders: AttemptFolders,
         launcher: Launcher,
         judge: Judge,
         grace_s: float,
@@ -50,6 +52,7 @@ class Attempts:
         self._board = board
         self._executors = executors
         self._materials = materials
+        self._folders = folders
         self._launcher = launcher
         self._judge = judge
         self._grace_s = grace_s
@@ -89,7 +92,7 @@ class Attempts:
         elif live.cancelled_by is not None:
             self._close(live, cancelled(live.cancelled_by, self._clock()))
         elif live.state is TaskState.PREPARING and live.executor in self._executors:
-            self._launcher.make_folders(live.key)
+            self._folders.make(live.key)
             self.claimed([live])
         else:
             lost = f"after the engine's restart nothing is known of it on executor {live.executor}"
@@ -117,7 +120,7 @@ class Attempts:
         if live.started_at is None and (report.exit_code is not None or report.signal is not None):
             live.started_at = report.at
         finish = self._judge.ended(live, report)
-        if finish.outcome in _COLLECTED and not report.refused and self._launcher.left_something(live.key):
+        if finish.outcome in _COLLECTED and not report.refused and self._folders.left_something(live.key):
             live.finish = finish
             self._news.collecting.append(live)
         else:
@@ -179,7 +182,7 @@ class Attempts:
         over: defaultdict[str, list[AttemptKey]] = defaultdict(list)
         for live in news.finished:
             del self._board.live[live.id]
-            self._launcher.recycle(live.key)
+            self._folders.recycle(live.key)
             if live.launched:
                 over[live.executor].append(live.key)
             if self._materials.needs_preparation(live):

@@ -1,23 +1,16 @@
 """From a claimed attempt to what an executor starts."""
 
-import os
-import stat
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from engine.executors.base import AttemptKey, Launch
+from engine.executors.base import Launch
 from engine.materials.artifacts import Collected
 from engine.scheduler.attempt import Live
+from engine.scheduler.folders import LEFT, WORK
 from engine.settings import Home
 
 OUTPUT = "output.log"
-LEFT = "out"
-WORK = "work"
-
-SPARE_FOLDERS = 64
-_NEW = stat.S_IFDIR | 0o700
 
 
 class Prepared(Protocol):
@@ -51,41 +44,12 @@ class Materials(Protocol):
 
 
 class Launcher:
-    """Makes the folders and the environment of attempts."""
+    """Makes the environment of attempts."""
 
     def __init__(self, home: Home, gpus_here: bool, environment: Mapping[str, str]) -> None:
         self._gpus_here = gpus_here
         self._base = {name: value for name, value in environment.items() if not name.startswith("SHOPFLOOR_")}
         self._tasks = str(home.tasks)
-        self._spare: deque[str] = deque(maxlen=SPARE_FOLDERS)
-
-    def make_folders(self, key: AttemptKey) -> None:
-        """`<task>/<attempt>` with `out/` and `work/`; what is there stays."""
-        task = f"{self._tasks}/{key.task_id}"
-        attempt = f"{task}/{key.attempt}"
-        _make(task)
-        _make(attempt)
-        for folder in (f"{attempt}/{LEFT}", f"{attempt}/{WORK}"):
-            if not self._reuse(folder):
-                _make(folder)
-
-    def recycle(self, key: AttemptKey) -> None:
-        """The attempt is over: folders that it left empty may be used again. Many tasks leave nothing.
-
-        Moving one is cheaper than making one, at times by far, and what has ended takes less room on the disk.
-        """
-        self._spare += (f"{self._tasks}/{key.task_id}/{key.attempt}/{name}" for name in (LEFT, WORK))
-
-    def _reuse(self, folder: str) -> bool:
-        while self._spare:
-            spare = self._spare.popleft()
-            if _as_new(spare):
-                try:
-                    os.rename(spare, folder)  # noqa: PTH104 - twice for each attempt: this one is cheap
-                except OSError:
-                    return False
-                return True
-        return False
 
     def launch(self, live: Live, prepared: Prepared | None = None) -> Launch:
         """What the executor needs to know. Without `prepared` the task's own command runs."""
@@ -106,14 +70,6 @@ class Launcher:
             live.gpu_ids,
         )
 
-    def left_something(self, key: AttemptKey) -> bool:
-        """Whether the attempt left anything in its `out/`."""
-        try:
-            with os.scandir(f"{self._tasks}/{key.task_id}/{key.attempt}/{LEFT}") as entries:
-                return next(entries, None) is not None
-        except FileNotFoundError:
-            return False
-
     def _environment(self, live: Live, left: str, more: Mapping[str, str]) -> dict[str, str]:
         environment = {**self._base, **live.env, **more}
         environment["SHOPFLOOR_TASK_ID"] = live.id
@@ -127,21 +83,3 @@ class Launcher:
         elif self._gpus_here:
             environment["CUDA_VISIBLE_DEVICES"] = ""
         return environment
-
-
-def _make(folder: str) -> None:
-    try:
-        os.mkdir(folder, 0o700)  # noqa: PTH102 - several for each attempt: this one is cheap
-    except FileExistsError:
-        return
-
-
-def _as_new(folder: str) -> bool:
-    """Whether it is a folder (no link to one) as we make it, with nothing in it."""
-    try:
-        if os.lstat(folder).st_mode != _NEW:
-            return False
-        with os.scandir(folder) as entries:
-            return next(entries, None) is None
-    except OSError:
-        return False

@@ -30,6 +30,7 @@ from engine.scheduler.cycle import Cycle, Written
 from engine.scheduler.dependents import Dependents
 from engine.scheduler.entries import Queued, entry_of
 from engine.scheduler.explain import explain
+from engine.scheduler.folders import AttemptFolders, Background
 from engine.scheduler.launching import Launcher, Materials
 from engine.scheduler.outcomes import Judge
 from engine.scheduler.ready import Entry, ReadyQueue
@@ -70,6 +71,7 @@ class Scheduler:
         random: Random | None = None,
         call_later: CallLater | None = None,
         free_mb: Callable[[], int] | None = None,
+        background: Background | None = None,
     ) -> None:
         self.worker_id = worker_id
         self.executors = dict(executors)
@@ -82,12 +84,13 @@ class Scheduler:
         self._dependents = Dependents(self._ageing_s)
         ready = ReadyQueue(executors, Reservation(settings.reserve_after_s))
         self.board = Board(capacity, ready, self._dependents)
-        self._launcher = Launcher(home, bool(capacity.machine.gpu_ids), os.environ)
+        self._folders = AttemptFolders(home, background)
         self._attempts = Attempts(
             self.board,
             self.executors,
             materials,
-            launcher=self._launcher,
+            folders=self._folders,
+            launcher=Launcher(home, bool(capacity.machine.gpu_ids), os.environ),
             judge=Judge(settings, random or Random()),  # noqa: S311 - it spreads retries
             grace_s=settings.cancel_grace_s,
             clock=clock,
@@ -113,6 +116,7 @@ class Scheduler:
         for live in found.live:
             expected[live.executor].append(live.key)
         await self._materials.open([live.key for live in found.live])
+        self._folders.open()
         known: set[AttemptKey] = set()
         for name, executor in self.executors.items():
             await executor.open(partial(self._reported, name))
@@ -137,6 +141,7 @@ class Scheduler:
             await self._turn()
         self._started = False
         self._alarm.stop()
+        self._folders.close()
         for executor in self.executors.values():
             await executor.close()
 
@@ -290,7 +295,7 @@ class Scheduler:
         self._writing = cycle
         # Before the commit, not beside it: a folder made while the disk flushes waits for the flush.
         for pick in cycle.picks:
-            self._launcher.make_folders(AttemptKey(pick.entry.id, pick.entry.attempt + 1))
+            self._folders.make(AttemptKey(pick.entry.id, pick.entry.attempt + 1))
         self._writer.submit(cycle.write, partial(self._written, cycle, news, future))
 
     def _written(
