@@ -82,7 +82,7 @@ class FakeExecutor:
     gone = False
     """The engine is killed now: what it would have started or ended from here on does not happen."""
 
-    def __init__(self, world: World, clock: VirtualClock) -> None:
+    def __init__(self, world: World, clock: Callable[[], float]) -> None:
         self.world = world
         self.outbox: list[Report] = []
         self._clock = clock

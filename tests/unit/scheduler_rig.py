@@ -140,16 +140,22 @@ class Rig:
         self.world = World()
         self.free_mb = 1_000_000
         self.events: list[Event] = []
+        self.clock_set = 0.0
+        """By how much someone set the machine's clock forward."""
         self.scheduler_type = Scheduler
         self._ids = 0
         self.boot()
+
+    def wall(self) -> float:
+        """What the clock on the wall shows."""
+        return self.clock() + self.clock_set
 
     def boot(self) -> None:
         """Start an engine on what is there."""
         self.loop = asyncio.new_event_loop()
         self.database = Database.open(f"sqlite:///{self.home.database}")
-        self.writer = SteppedWriter(self.database, self.events.extend, self.clock)
-        self.executor = FakeExecutor(self.world, self.clock)
+        self.writer = SteppedWriter(self.database, self.events.extend, self.wall)
+        self.executor = FakeExecutor(self.world, self.wall)
         self.run(self._start())
 
     async def _start(self) -> None:
@@ -163,7 +169,8 @@ class Rig:
             settings=self.settings,
             home=self.home,
             worker_id="bench",
-            clock=self.clock,
+            clock=self.wall,
+            steady=self.clock,
             random=Random(7),
             call_later=self.clock.call_later,
             free_mb=lambda: self.free_mb,
@@ -220,7 +227,7 @@ class Rig:
             NewTask(
                 task_id,
                 self.scheduler.place(),
-                self.clock(),
+                self.wall(),
                 request,
                 request.command or ["python", "train.py"],
                 request.snapshot_id,

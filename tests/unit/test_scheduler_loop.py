@@ -678,3 +678,65 @@ def test_a_task_that_a_smaller_machine_can_never_run_waits_and_says_so_and_block
     rig.settle()
     assert list(rig.running()) == [small]
     assert rig.scheduler.explain(large) == "this machine can never give 4 cores (it has 2)"
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_setting_the_machines_clock_neither_ends_nor_holds_up_anything(make_rig: MakeRig, jump_s: float) -> None:
+    rig = make_rig(cpu=4)
+    slow = rig.submit_one(timeout_s=60)
+    again = rig.submit_one(max_retries=1)
+    rig.deliver()
+    rig.end(again, exit_code=1)
+    rig.clock_set = jump_s
+    late = rig.submit_one(timeout_s=60)
+    rig.deliver()
+    rig.advance(30)
+    assert rig.state(slow) == "running"
+    assert rig.row(again).attempt == 2
+    rig.end(again)
+    rig.advance(31)
+    rig.deliver()
+    assert (rig.state(slow), rig.row(slow).error) == ("failed", "timed out after 60 s")
+    assert rig.row(late).error == "timed out after 60 s"
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_a_disk_that_was_full_while_the_clock_was_set_back_is_tried_again_soon(rig: Rig, jump_s: float) -> None:
+    task = rig.submit_one()
+    rig.writer.disk_full = True
+    rig.end(task)
+    rig.clock_set = jump_s
+    rig.writer.disk_full = False
+    rig.advance(2)
+    assert rig.state(task) == "completed"
+
+
+def test_a_task_waits_while_its_folder_can_not_be_made_and_then_starts_by_itself(rig: Rig) -> None:
+    first = rig.submit_one()
+    aside = rig.home.tasks.rename(rig.home.root / "aside")
+    task = rig.submit_one()
+    assert rig.state(task) == "queued"
+    assert "disk" in (rig.scheduler.explain(task) or "")
+    rig.end(first)
+    assert rig.state(first) == "completed"
+    aside.rename(rig.home.tasks)
+    rig.advance(10)
+    assert rig.state(task) == "preparing"
+
+
+def test_a_fault_after_a_commit_neither_holds_up_the_queue_nor_the_stop(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(launches: object) -> None:
+        raise ValueError(launches)
+
+    monkeypatch.setattr(rig.executor, "launch", broken)
+    rig.loop.set_exception_handler(lambda loop, context: None)
+    first = rig.submit_one()
+    assert rig.state(first) == "preparing"
+    monkeypatch.undo()
+    second = rig.submit_one()
+    assert second in rig.running()
+    rig.stop()
+    rig.boot()
+    assert first in rig.running()

@@ -16,6 +16,7 @@ from engine.scheduler.board import Board
 from engine.scheduler.folders import AttemptFolders
 from engine.scheduler.launching import Launcher, Materials, Prepared
 from engine.scheduler.outcomes import Judge, cancelled
+from engine.scheduler.times import Times
 
 STARTED_WAITS_S = 0.005
 """A start waits this long to be written together with what comes next: a short task's end, most of the time."""
@@ -34,7 +35,10 @@ class News(NamedTuple):
 
 
 class Attempts:
-    """`changed` is called when something must be written that no executor reported."""
+    """`changed` is called when something must be written that no executor reported.
+
+    Deadlines and what is asked with `now` are on the steady clock.
+    """
 
     def __init__(
         self,
@@ -46,7 +50,7 @@ class Attempts:
         launcher: Launcher,
         judge: Judge,
         grace_s: float,
-        clock: Callable[[], float],
+        times: Times,
         changed: Callable[[], None],
     ) -> None:
         self._board = board
@@ -56,7 +60,8 @@ class Attempts:
         self._launcher = launcher
         self._judge = judge
         self._grace_s = grace_s
-        self._clock = clock
+        self._times = times
+        self._clock = times.wall
         self._changed = changed
         self._news = News([], [], [])
         self.flush_at: float | None = None
@@ -113,7 +118,7 @@ class Attempts:
                 live.started_at, live.pid = report.at, report.pid
                 self._watch_time(live)
                 if self.flush_at is None:
-                    self.flush_at = self._clock() + STARTED_WAITS_S
+                    self.flush_at = self._times.steady() + STARTED_WAITS_S
                 self._news.started.append(live)
             return
         live.ended = report
@@ -170,7 +175,7 @@ class Attempts:
         now = self._news
         self._news = News(news.started + now.started, news.collecting + now.collecting, news.finished + now.finished)
         if self._news.started and self.flush_at is None:
-            self.flush_at = self._clock()
+            self.flush_at = self._times.steady()
 
     def written(self, news: News) -> None:
         """They are on disk."""
@@ -251,7 +256,7 @@ class Attempts:
 
     def _watch_time(self, live: Live) -> None:
         if live.timeout_s is not None and live.started_at is not None:
-            heappush(self._deadlines, (live.started_at + live.timeout_s, live.key))
+            heappush(self._deadlines, (self._times.steadily(live.started_at) + live.timeout_s, live.key))
             if len(self._deadlines) > 2 * len(self._board.live) + 64:
                 self._deadlines = [one for one in self._deadlines if self._is_live(one[1])]
                 heapify(self._deadlines)

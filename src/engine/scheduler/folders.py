@@ -23,6 +23,7 @@ _QUIET_S = 0.01
 """For so long nothing was started before they are made."""
 _SPARE_FOLDERS = 64
 _NEW = 0o40700
+_PARTS = (f"1/{LEFT}", f"1/{WORK}", "1", "")
 
 Background = Callable[[Callable[[], None]], object]
 """Runs something on a thread beside the loop."""
@@ -42,10 +43,15 @@ class AttemptFolders:
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Take over what an engine before made ready, and make the rest."""
+        """Take over what an engine before made ready, and make the rest. What it was killed at making goes."""
         with suppress(FileNotFoundError), os.scandir(self._tasks) as found:
-            self._ready.extend(one.path for one in found if one.name.startswith(".ready-") and _is_new(f"{one.path}/1"))
-        self._made = max((int(path.rpartition("-")[2]) for path in self._ready), default=0)
+            for one in found:
+                if not one.name.startswith(".ready-"):
+                    continue
+                if all(_is_new(f"{one.path}/{part}") for part in _PARTS):
+                    self._ready.append(one.path)
+                else:
+                    _drop(one.path)
         self._fill_when_quiet()
 
     def make(self, key: AttemptKey) -> None:
@@ -98,9 +104,10 @@ class AttemptFolders:
             while len(self._ready) < _READY:
                 self._made += 1
                 path = f"{self._tasks}/.ready-{self._made}"
-                os.mkdir(path, 0o700)  # noqa: PTH102
-                self._make_attempt(f"{path}/1")
-                self._ready.append(path)
+                with suppress(FileExistsError):  # one that was taken over
+                    os.mkdir(path, 0o700)  # noqa: PTH102
+                    self._make_attempt(f"{path}/1")
+                    self._ready.append(path)
         except OSError:
             return  # a full disk, say: whoever needs a folder makes it and hears of it
         finally:
@@ -136,6 +143,12 @@ def _is_new(folder: str) -> bool:
         return os.lstat(folder).st_mode == _NEW
     except OSError:
         return False
+
+
+def _drop(ready: str) -> None:
+    for part in _PARTS:
+        with suppress(OSError):
+            os.rmdir(f"{ready}/{part}")  # noqa: PTH106
 
 
 def _is_empty(folder: str) -> bool:

@@ -9,53 +9,53 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from engine.executors.base import AttemptKey, Executor, Report
 from engine.protocol.states import TaskState
 from engine.protocol.tasks import TaskChange
-from engine.scheduler import recovery
+from engine.scheduler import recovery, switches
 from engine.scheduler.alarm import Alarm, CallLater
+from engine.scheduler.answers import answer, each
 from engine.scheduler.attempts import Attempts, News
-from engine.scheduler.board import Board, Pause
+from engine.scheduler.board import Board
 from engine.scheduler.capacity import Ask, Capacity
 from engine.scheduler.commands import Cancelled, Commands
 from engine.scheduler.cycle import Cycle, Written
 from engine.scheduler.dependents import Dependents
+from engine.scheduler.diskroom import DiskRoom, free_on
 from engine.scheduler.entries import Queued, entry_of
 from engine.scheduler.explain import explain
 from engine.scheduler.folders import AttemptFolders, Background
 from engine.scheduler.launching import Launcher, Materials
 from engine.scheduler.outcomes import Judge
-from engine.scheduler.ready import Entry, ReadyQueue
+from engine.scheduler.ready import Entry, Pick, ReadyQueue
 from engine.scheduler.refusals import Refused
 from engine.scheduler.reservation import Reservation
 from engine.scheduler.submission import NewTask, insert
+from engine.scheduler.times import Times, steady
 from engine.scheduler.transitions import order_key
 from engine.settings import Home, Settings
+from engine.store.errors import StoreError
 from engine.store.writer import Transaction, Writer
 
 WRITE_AGAIN_S = 1.0
 """After a cycle that could not be written (disk full, database locked)."""
 LOOK_AGAIN_S = 5.0
 """While the disk is nearly full and something waits for room on it."""
-DISK_LOOKS_S = 1.0
-"""How old a look at the free space may be."""
 
-T = TypeVar("T")
 Views = list[dict[str, Any]]
 
 log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Moves tasks. `worker_id` is what leases carry; `executors` are by name; times are `clock`'s, since the epoch."""
+    """Moves tasks. `worker_id` is what leases carry; `executors` are by name; it waits by the `steady` clock."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Scheduler:
         home: Home,
         worker_id: str,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = steady,
         random: Random | None = None,
         call_later: CallLater | None = None,
         free_mb: Callable[[], int] | None = None,
@@ -78,8 +79,8 @@ class Scheduler:
         self._writer = writer
         self._settings = settings
         self._materials = materials
-        self._clock = clock
-        self._free_mb = free_mb or (lambda: shutil.disk_usage(home.root).free >> 20)
+        self._times = Times(clock, steady)
+        self._room = DiskRoom(free_mb or partial(free_on, home.root), settings.disk_reserve_mb)
         self._ageing_s = settings.ageing_s
         self._dependents = Dependents(self._ageing_s)
         ready = ReadyQueue(executors, Reservation(settings.reserve_after_s))
@@ -93,17 +94,16 @@ class Scheduler:
             launcher=Launcher(home, bool(capacity.machine.gpu_ids), os.environ),
             judge=Judge(settings, random or Random()),  # noqa: S311 - it spreads retries
             grace_s=settings.cancel_grace_s,
-            clock=clock,
+            times=self._times,
             changed=self.wake,
         )
         self._commands = Commands(self._dependents, self._ageing_s, capacity.why_never)
         self._alarm = Alarm(
-            clock, call_later or (lambda *args: asyncio.get_running_loop().call_later(*args)), self.wake
+            steady, call_later or (lambda *args: asyncio.get_running_loop().call_later(*args)), self.wake
         )
         self._writing: Cycle | None = None
         self._write_again_at: float | None = None
         self._reload = False
-        self._looked_at = 0.0
         self._started = False
         self._flush = False
         self._settled = asyncio.Event()
@@ -111,7 +111,7 @@ class Scheduler:
     async def start(self) -> None:
         """Take over what the store and the executors hold, then begin to schedule."""
         found = await self._writer.run(self._read)
-        recovery.fill(self.board, found, self._ageing_s)
+        recovery.fill(self.board, found, self._ageing_s, self._times)
         expected: defaultdict[str, list[AttemptKey]] = defaultdict(list)
         for live in found.live:
             expected[live.executor].append(live.key)
@@ -154,7 +154,7 @@ class Scheduler:
         """Look at everything that may be due, and write and start what can be."""
         if not self._started:
             return
-        now = self._clock()
+        now = self._times.steady()
         self._attempts.tick(now)
         self.board.ready.ripen(now)
         if self._write_again_at is not None and self._write_again_at <= now:
@@ -171,7 +171,7 @@ class Scheduler:
         When no cycle is in flight their claims go into the same transaction.
         """
         future: asyncio.Future[Views] = asyncio.get_running_loop().create_future()
-        now = self._clock()
+        now = self._times.steady()
         plain = not any(task.request.after for task in tasks)
         if plain and self._started and self._writing is None and self._write_again_at is None:
             for task in tasks:
@@ -203,9 +203,9 @@ class Scheduler:
                     if result.live:
                         self._attempts.cancel(task_id, result.by)
             self.wake()
-            _answer(future, {i: r if isinstance(r, Refused) else None for i, r in (results or {}).items()}, error)
+            answer(future, {i: r if isinstance(r, Refused) else None for i, r in (results or {}).items()}, error)
 
-        self._writer.submit(lambda tx: _each(task_ids, lambda i: self._commands.cancel(tx, i, by)), done)
+        self._writer.submit(lambda tx: each(task_ids, lambda i: self._commands.cancel(tx, i, by)), done)
         return await future
 
     async def retry(self, task_ids: Sequence[str], change: TaskChange | None = None) -> dict[str, Refused | None]:
@@ -217,9 +217,9 @@ class Scheduler:
                 if not isinstance(result, Refused):
                     self._enqueue(result)
             self.wake()
-            _answer(future, {i: r if isinstance(r, Refused) else None for i, r in (results or {}).items()}, error)
+            answer(future, {i: r if isinstance(r, Refused) else None for i, r in (results or {}).items()}, error)
 
-        self._writer.submit(lambda tx: _each(task_ids, lambda i: self._commands.retry(tx, i, change)), done)
+        self._writer.submit(lambda tx: each(task_ids, lambda i: self._commands.retry(tx, i, change)), done)
         return await future
 
     async def change(self, task_id: str, change: TaskChange) -> None:
@@ -231,49 +231,29 @@ class Scheduler:
             if queued is not None and self.board.ready.remove(task_id) is not None:
                 self._enqueue([queued])
             self.wake()
-            _answer(future, None, error)
+            answer(future, None, error)
 
         self._writer.submit(lambda tx: self._commands.change(tx, task_id, change), done)
         await future
 
     async def pause(self, reason: str | None, by: str | None) -> None:
         """Start nothing further until `resume`, also after a restart. What runs goes on."""
-
-        def work(tx: Transaction) -> Pause:
-            pause = Pause(by, tx.now, reason)
-            recovery.write_state(tx, recovery.PAUSE, pause._asdict())
-            tx.event("queue.paused", "queue", {"by": by, "reason": reason})
-            return pause
-
-        self.board.pause = await self._writer.run(work)
+        self.board.pause = await self._writer.run(partial(switches.pause, reason=reason, by=by))
 
     async def resume(self, by: str | None) -> None:
-        def work(tx: Transaction) -> None:
-            recovery.write_state(tx, recovery.PAUSE, None)
-            tx.event("queue.resumed", "queue", {"by": by})
-
-        await self._writer.run(work)
+        await self._writer.run(partial(switches.resume, by=by))
         self.board.pause = None
         self.wake()
 
     async def limit_group(self, name: str, limit: int | None, by: str | None) -> None:
         """Let at most `limit` tasks of a group be live at once; None lifts the limit. Kept over restarts."""
-
-        def work(tx: Transaction) -> dict[str, int]:
-            limits = recovery.read_limits(tx)
-            limits.pop(name, None)
-            if limit is not None:
-                limits[name] = limit
-            recovery.write_state(tx, recovery.GROUPS, limits)
-            tx.event("queue.limited", name, {"limit": limit, "by": by})
-            return limits
-
-        self.board.groups.set_limits(await self._writer.run(work))
+        limits = await self._writer.run(partial(switches.limit_group, name=name, limit=limit, by=by))
+        self.board.groups.set_limits(limits)
         self.wake()
 
     def explain(self, task_id: str) -> str | None:
         """Why a queued task waits; None for one that does not."""
-        return explain(self.board, task_id, self._clock())
+        return explain(self.board, task_id, self._times.steady())
 
     def _read(self, tx: Transaction) -> recovery.Found:
         self._dependents.load(tx)
@@ -288,15 +268,34 @@ class Scheduler:
         news = self._attempts.take(now, all_of_it=self._flush)
         board = self.board
         picks = board.ready.pick(board.capacity, board.groups, now) if self._may_start(now) else []
+        picks = self._with_folders(picks, now)
         cycle = Cycle(self.worker_id, self._ageing_s, self._dependents, new, *news, picks=picks, reload=self._reload)
         return cycle, news
 
+    def _with_folders(self, picks: list[Pick], now: float) -> list[Pick]:
+        """Make the folders of what is to start; what gets none waits, as while the disk is nearly full.
+
+        Before the commit, not beside it: a folder made while the disk flushes waits for the flush.
+        """
+        for at, pick in enumerate(picks):
+            try:
+                self._folders.make(AttemptKey(pick.entry.id, pick.entry.attempt + 1))
+            except OSError as error:
+                log.error("no folder can be made for an attempt, nothing is started: %s", error.strerror)  # noqa: TRY400
+                self.board.disk_free_mb = self._room.full(now)
+                for left in picks[at:]:
+                    self._give_back(left.entry)
+                    self.board.ready.add(left.entry)
+                return picks[:at]
+        return picks
+
     def _hand_in(self, cycle: Cycle, news: News, future: asyncio.Future[Views] | None) -> None:
         self._writing = cycle
-        # Before the commit, not beside it: a folder made while the disk flushes waits for the flush.
-        for pick in cycle.picks:
-            self._folders.make(AttemptKey(pick.entry.id, pick.entry.attempt + 1))
-        self._writer.submit(cycle.write, partial(self._written, cycle, news, future))
+        written = partial(self._written, cycle, news, future)
+        try:
+            self._writer.submit(cycle.write, written)
+        except StoreError as error:
+            written(None, error)
 
     def _written(
         self,
@@ -307,22 +306,28 @@ class Scheduler:
         error: BaseException | None,
     ) -> None:
         self._writing = None
-        if written is None:
-            self._undo(cycle, news, error)
-        else:
-            self._write_again_at = None
-            self._reload = False
-            self._attempts.written(news)
-            self._enqueue(written.queued)
-            for missed in written.missed:
-                self._give_back(missed.pick.entry)
-                if missed.queued is not None:
-                    self._enqueue([missed.queued])
-            self._attempts.claimed(written.claimed)
-        self.wake()
-        self._settled.set()
-        if future is not None:
-            _answer(future, written.views if written is not None else [], error)
+        try:
+            if written is None:
+                self._undo(cycle, news, error)
+            else:
+                self._apply(written, news)
+        finally:  # whatever goes wrong here, nobody waits for it without end
+            self._settled.set()
+            if future is not None:
+                answer(future, written.views if written is not None else [], error)
+            self.wake()
+
+    def _apply(self, written: Written, news: News) -> None:
+        """It is on disk."""
+        self._write_again_at = None
+        self._reload = False
+        self._attempts.written(news)
+        self._enqueue(written.queued)
+        for missed in written.missed:
+            self._give_back(missed.pick.entry)
+            if missed.queued is not None:
+                self._enqueue([missed.queued])
+        self._attempts.claimed(written.claimed)
 
     def _undo(self, cycle: Cycle, news: News, error: BaseException | None) -> None:
         log.error("%d claims and %d ends were not written: %s", len(cycle.picks), len(news.finished), error)
@@ -334,7 +339,7 @@ class Scheduler:
         for task in cycle.new:
             self.board.ready.remove(task.id)
         # New tasks may be what could not be written: the rest is tried once more at once.
-        self._write_again_at = self._clock() + (0.0 if cycle.new else WRITE_AGAIN_S)
+        self._write_again_at = self._times.steady() + (0.0 if cycle.new else WRITE_AGAIN_S)
 
     def _give_back(self, entry: Entry) -> None:
         self.board.capacity.release(entry.id)
@@ -348,11 +353,12 @@ class Scheduler:
             if view["state"] == TaskState.QUEUED:
                 self.board.ready.add(self._entry(task))
         self.wake()
-        _answer(future, views or [], error)
+        answer(future, views or [], error)
 
     def _enqueue(self, queued: Sequence[Queued]) -> None:
         for task in queued:
-            self.board.ready.add(entry_of(task, self.board.ready, self._ageing_s), task.not_before)
+            later = None if task.not_before is None else self._times.steadily(task.not_before)
+            self.board.ready.add(entry_of(task, self.board.ready, self._ageing_s), later)
 
     def _entry(self, task: NewTask) -> Entry:
         request = task.request
@@ -363,13 +369,7 @@ class Scheduler:
         board = self.board
         if board.stopping or board.pause is not None or not len(board.ready):
             return False
-        if now - self._looked_at >= DISK_LOOKS_S:
-            self._looked_at = now
-            free = self._free_mb()
-            low = free < self._settings.disk_reserve_mb
-            if low != (board.disk_free_mb is not None):
-                log.warning("the disk is nearly full: nothing is started" if low else "there is room on the disk again")
-            board.disk_free_mb = free if low else None
+        board.disk_free_mb = self._room.short_of(now)
         return board.disk_free_mb is None
 
     def _arm(self) -> None:
@@ -381,7 +381,7 @@ class Scheduler:
         elif self._writing is None:
             due.append(self._attempts.flush_at)
             if board.disk_free_mb is not None and len(board.ready) and not board.stopping:
-                due.append(self._clock() + LOOK_AGAIN_S)
+                due.append(self._times.steady() + LOOK_AGAIN_S)
         self._alarm.set(min((at for at in due if at is not None), default=None))
 
     async def _drained(self) -> None:
@@ -391,23 +391,3 @@ class Scheduler:
     async def _turn(self) -> None:
         self._settled.clear()
         await self._settled.wait()
-
-
-def _each(task_ids: Sequence[str], do: Callable[[str], T]) -> dict[str, T | Refused]:
-    """Do it for each task; a refusal is one task's own and found before anything was written for it."""
-    results: dict[str, T | Refused] = {}
-    for task_id in dict.fromkeys(task_ids):
-        try:
-            results[task_id] = do(task_id)
-        except Refused as refused:
-            results[task_id] = refused
-    return results
-
-
-def _answer(future: asyncio.Future[T], result: T, error: BaseException | None) -> None:
-    if future.cancelled():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)

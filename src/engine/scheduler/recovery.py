@@ -9,6 +9,7 @@ from engine.protocol.states import AttemptOutcome, TaskState
 from engine.scheduler.attempt import Finish, Live, from_row
 from engine.scheduler.board import Board, Pause
 from engine.scheduler.entries import entry_of
+from engine.scheduler.times import Times
 from engine.store import task_writes as sql
 from engine.store.writer import Transaction
 
@@ -37,7 +38,7 @@ def read(tx: Transaction) -> Found:
     )
 
 
-def fill(board: Board, found: Found, ageing_s: float) -> None:
+def fill(board: Board, found: Found, ageing_s: float, times: Times) -> None:
     """Rebuild what is in memory: what is in use comes from the live attempts, the order from the queued tasks."""
     for live in found.live:
         board.live[live.id] = live
@@ -52,7 +53,7 @@ def fill(board: Board, found: Found, ageing_s: float) -> None:
         if row[5] is None:
             now_or_never.append(entry)
         else:
-            board.ready.add(entry, row[5])
+            board.ready.add(entry, times.steadily(row[5]))
     board.ready.load(now_or_never)
 
 
