@@ -1,6 +1,6 @@
 """Folders of attempts: made ahead while nothing starts, used, taken over, and made on the spot when there are none."""
 
-import os
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,19 +92,21 @@ async def test_what_an_engine_before_made_ready_is_taken_over_save_what_is_not_w
 
 async def test_without_room_for_ready_ones_each_attempt_makes_its_own(home: Home) -> None:
     aside = home.tasks.rename(home.root / "aside")
-    folders = AttemptFolders(home, at_once)
+    tried = asyncio.Event()
+
+    def background(work: Callable[[], None]) -> None:
+        work()
+        tried.set()
+
+    folders = AttemptFolders(home, background)
     folders.open()
-    tried: list[bool] = []
-    folders_filled = AttemptFolders(home, lambda work: (work(), tried.append(True)))
-    folders_filled.open()
-    await true(lambda: bool(tried))
+    await tried.wait()
     with pytest.raises(FileNotFoundError):
         folders.make(AttemptKey("t1", 1))
     aside.rename(home.tasks)
     folders.make(AttemptKey("t1", 1))
     assert whole(home, AttemptKey("t1", 1))
     folders.close()
-    folders_filled.close()
 
 
 async def test_empty_folders_are_used_again_and_others_are_left_alone(home: Home) -> None:
@@ -116,7 +118,7 @@ async def test_empty_folders_are_used_again_and_others_are_left_alone(home: Home
     kept = home.attempt(*used) / "out" / "model"
     kept.write_text("weights")
     (home.attempt(*used) / "work").rmdir()
-    os.symlink(home.root, home.attempt(*used) / "work")
+    (home.attempt(*used) / "work").symlink_to(home.root)
     assert folders.left_something(used)
     assert not folders.left_something(empty)
     folders.recycle(empty)
