@@ -14,6 +14,7 @@ from console.situation import (
     Situation,
     a_filter,
     a_task,
+    elsewhere,
     ended,
     engine,
     is_paused,
@@ -320,6 +321,15 @@ ACTIONS: tuple[Action, ...] = (
         Action(f"go.{name}", f"go to {name}", f"To the {name} pane.", (), (name,))
         for name in ("queue", "jobs", "phases", "costs", "approvals", "notebooks", "events")
     ),
+    Action(
+        "pane.back",
+        "back",
+        "Out of the zoom, or back to the queue.",
+        ("escape",),
+        where=_at(Place.OVERVIEW),
+        needs=(elsewhere,),
+        rank=10,
+    ),
     # everywhere
     Action("go.back", "back", "Back to where you were.", ("escape", "q"), ("back",), where=_at(Place.TASK), rank=10),
     Action("command.line", "command", "Type a command; tab completes it.", (":",), rank=11),
@@ -371,35 +381,3 @@ def _listed(places: frozenset[Place]) -> str:
     }
     words = [name for place, name in names.items() if place in places]
     return " and ".join(words) if words else "another place"
-
-
-class Command(NamedTuple):
-    """What was typed after `:`, understood."""
-
-    action: Action
-    argument: str = ""
-
-
-class Misunderstood(NamedTuple):
-    """What was typed after `:`, and what was expected."""
-
-    reason: str
-    near: tuple[str, ...] = ()
-
-
-def parse_command(line: str) -> Command | Misunderstood:
-    """`cancel name:sweep` -> the action with its argument; an abbreviation that fits one word will do."""
-    word, _, argument = line.strip().partition(" ")
-    argument = argument.strip()
-    action = BY_WORD.get(word)
-    if action is None:
-        near = sorted(known for known in BY_WORD if known.startswith(word))
-        if len({BY_WORD[known].id for known in near}) != 1:
-            hint = f"{word!r} could be {', '.join(near)}" if near else f"{word!r} is no command; tab shows them all"
-            return Misunderstood(hint, tuple(near))
-        action = BY_WORD[near[0]]
-    if argument and not action.argument:
-        return Misunderstood(f"{action.words[0]} takes nothing after it")
-    if not argument and action.argument and not action.argument.startswith("["):
-        return Misunderstood(f"{action.words[0]} wants {action.argument}")
-    return Command(action, argument)

@@ -15,7 +15,7 @@ gc.disable()  # loading modules makes no garbage; looking for some is a twentiet
 from textual.app import App  # noqa: E402
 from textual.binding import BindingType  # noqa: E402
 
-from console.actions import Action, Misunderstood, parse_command, why_not  # noqa: E402
+from console.actions import Action, why_not  # noqa: E402
 from console.client import Endpoint, EngineGone, find_endpoint  # noqa: E402
 from console.formats import Tone, speaks_unicode  # noqa: E402
 from console.keymap import make_keymap  # noqa: E402
@@ -32,6 +32,7 @@ gc.enable()
 if TYPE_CHECKING:
     from textual.driver import Driver
 
+    from console.commands import Command
     from console.driver import Switchable
     from console.feed import Feed
     from console.panes.notebooks import ServiceRow
@@ -97,8 +98,8 @@ class Shopfloor(App[None], inherit_bindings=False):
     def _load(self, name: str) -> LoadedTheme:
         files = theme_files(self.folder)
         if name not in files:
-            known = ", ".join(files)
-            raise ThemeFault(Fault(self.folder / "config.toml", None, f"there is no theme {name!r}; there are {known}"))
+            reason = f"there is no theme {name!r}; there are {', '.join(files)}"
+            raise ThemeFault(Fault(self.folder / "config.toml", self.settings.theme_line, reason))
         return load_theme(files[name])
 
     def get_default_screen(self) -> "Overview":
@@ -176,16 +177,10 @@ class Shopfloor(App[None], inherit_bindings=False):
             doer = next(one for one in (desk.focused, desk, self, self.deeds) if hasattr(one, method))
             getattr(doer, method)(*([argument] if action.argument and doer in {self, self.deeds} else []))
 
-    def command(self, line: str) -> str | None:
-        """Do what was typed after `:`; what is wrong with it, if it is."""
-        understood = parse_command(line)
-        if isinstance(understood, Misunderstood):
-            return understood.reason
-        desk = self.desk
-        reason = why_not(understood.action, desk.command_situation(understood.action))
-        if reason is None:
-            self.perform(understood.action, understood.argument)
-        return reason
+    def command(self, command: "Command") -> None:
+        """Do what was typed after `:`, or say why it can't be done."""
+        self.desk.place_for(command.action)
+        self.perform(command.action, command.argument)
 
     def go(self, pane: str) -> None:
         """To a pane of the overview, from wherever one is."""
@@ -210,7 +205,7 @@ class Shopfloor(App[None], inherit_bindings=False):
         try:
             loaded = self._load(name)
         except ThemeFault as wrong:
-            return str(wrong.fault)
+            return wrong.fault.reason if wrong.fault.file.name == "config.toml" else str(wrong.fault)
         self.palette = loaded.palette
         if name not in self.available_themes or self.get_theme(name) is not loaded.textual:
             self.register_theme(loaded.textual)
@@ -234,9 +229,13 @@ class Shopfloor(App[None], inherit_bindings=False):
         self.push_screen(Help(self.desk.situation(), self.keymap, ascii_only=self.ascii_only))
 
     def do_command_line(self) -> None:
+        self.open_command_line()
+
+    def open_command_line(self, start: str = "") -> None:
+        """The line for a command, with its beginning."""
         from console.screens.lines import CommandLine
 
-        CommandLine(self.desk, list(theme_files(self.folder)), self._history(":"))
+        CommandLine(self.desk, list(theme_files(self.folder)), self._history(":"), start)
 
     def do_command_palette(self) -> None:
         from console.screens.palette import ActionPalette

@@ -11,6 +11,7 @@ from engine.protocol.states import ENDED, LIVE
 
 if TYPE_CHECKING:
     from console.app import Shopfloor
+    from console.screens.dialogs import Instead
 
 MOST_MARKS = 10_000
 """The engine takes no more ids at once; a filter has no such end."""
@@ -49,6 +50,7 @@ class Deeds:
         *,
         yes: str,
         loses: str = "",
+        instead: "Instead | None" = None,
     ) -> None:
         """Put the question before the person at once, so that the very next key is its answer."""
         from console.screens.dialogs import Question
@@ -57,7 +59,7 @@ class Deeds:
             if agreed:
                 self._start(then())
 
-        self._floor.push_screen(Question(title, said, yes=yes, loses=loses), answered)
+        self._floor.push_screen(Question(title, said, yes=yes, loses=loses, instead=instead), answered)
 
     # open
 
@@ -159,7 +161,16 @@ class Deeds:
             said.append("it asks for " + ", ".join(f"{name} {value:g}" for name, value in change.items()))
         if done := sum(1 for subject in ended if subject.state == "completed"):
             said.append(f"{plural(done, 'task')} of these completed, and would run once more.")
-        self._ask(title, said, partial(self._retry_now, ended, change), yes=_yes("retry", len(ended)))
+        from console.screens.dialogs import Instead
+
+        ask_more = Instead("e", "change what it asks for", partial(self._floor.open_command_line, "retry memory_gb="))
+        self._ask(
+            title,
+            said,
+            partial(self._retry_now, ended, change),
+            yes=_yes("retry", len(ended)),
+            instead=None if change else ask_more,
+        )
 
     async def _retry_now(self, ended: list[Subject], change: dict[str, float]) -> None:
         mirror = self._floor.mirror

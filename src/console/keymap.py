@@ -22,6 +22,17 @@ RESERVED: Mapping[str, str] = {
 }
 """Keys that terminals and multiplexers keep for themselves; no default may use one."""
 
+_LISTS = (Place.QUEUE, Place.JOBS, Place.APPROVALS, Place.NOTEBOOKS)
+CHAINS: tuple[frozenset[Place], ...] = (
+    *(frozenset({one, Place.LIST, Place.OVERVIEW, Place.ANYWHERE}) for one in _LISTS),
+    *(
+        frozenset({one, desk, Place.ANYWHERE})
+        for one in (Place.LOG, Place.SHEET)
+        for desk in (Place.OVERVIEW, Place.TASK)
+    ),
+)
+"""The places that can be in force together: a pane's, its screen's, and anywhere."""
+
 NAMED = frozenset(
     [
         "enter",
@@ -70,21 +81,32 @@ def shown(key: str, *, ascii_only: bool = False) -> str:
 
 
 class Keymap(NamedTuple):
-    """The keys in force, and what was wrong with a person's own: action id -> reason."""
+    """The keys in force, what was wrong with a person's own (action id -> reason), and what was looked up."""
 
     keys: Mapping[str, tuple[str, ...]]
-    faults: Mapping[str, str] = {}
+    faults: Mapping[str, str]
+    tables: dict[tuple[Place, ...], Mapping[str, Action]]
 
     def of(self, action: Action) -> tuple[str, ...]:
         return self.keys[action.id]
 
+    def there(self, action: Action, places: Iterable[Place]) -> tuple[str, ...]:
+        """The keys that do it from there: none that something nearer to the focus has taken."""
+        table = self._table(tuple(places))
+        return tuple(key for key in self.of(action) if table.get(key) is action)
+
     def find(self, key: str, places: Iterable[Place]) -> Action | None:
         """What `key` does here: the place nearest to the focus comes first."""
-        for place in places:
-            for action in ACTIONS:
-                if place in action.where and key in self.keys[action.id]:
-                    return action
-        return None
+        return self._table(tuple(places)).get(key)
+
+    def _table(self, places: tuple[Place, ...]) -> Mapping[str, Action]:
+        """What each key does there; made once, as the footer asks for it at every move."""
+        if places not in self.tables:
+            nearest_last = [
+                action for place in reversed(places) for action in reversed(ACTIONS) if place in action.where
+            ]
+            self.tables[places] = {key: action for action in nearest_last for key in self.keys[action.id]}
+        return self.tables[places]
 
     def elsewhere(self, key: str) -> Action | None:
         """What `key` would do in some other place."""
@@ -104,10 +126,11 @@ def make_keymap(own: Mapping[str, str] | None = None) -> Keymap:
             faults[action_id] = f"{action_id} = {text!r}: {wrong}"
         else:
             keys[action_id] = wanted
-    for action_id, reason in _clashes(keys, own or {}).items():
-        faults[action_id] = reason
-        keys[action_id] = BY_ID[action_id].keys
-    return Keymap(keys, faults)
+    while clashes := _clashes(keys, own or {}):  # a default that comes back may be what another entry has taken
+        for action_id, reason in clashes.items():
+            faults[action_id] = reason
+            keys[action_id] = BY_ID[action_id].keys
+    return Keymap(keys, faults, {})
 
 
 def _why_no_key(key: str) -> str | None:
@@ -119,15 +142,19 @@ def _why_no_key(key: str) -> str | None:
     return f"{key!r} is no key; write a character or one of {', '.join(sorted(NAMED))}, with ctrl+ or alt+ before it"
 
 
+def _meet(one: Action, other: Action) -> bool:
+    return any(one.where & chain and other.where & chain for chain in CHAINS)
+
+
 def _clashes(keys: Mapping[str, tuple[str, ...]], own: Mapping[str, str]) -> dict[str, str]:
-    """Own entries whose key already does something else in the same place."""
+    """Own entries whose key already does something else where both can be meant."""
     clashes: dict[str, str] = {}
     for action_id in own:
         if (action := BY_ID.get(action_id)) is None or keys[action_id] == action.keys:
             continue
         for other in ACTIONS:
             both = set(keys[action_id]) & set(keys[other.id])
-            if both and other.id != action_id and action.where & other.where and other.id not in clashes:
+            if both and other.id != action_id and _meet(action, other) and other.id not in clashes:
                 clashes[action_id] = f"{action_id} = {own[action_id]!r}: {min(both)!r} is {other.id} already"
                 break
     return clashes

@@ -37,13 +37,14 @@ class Fault(NamedTuple):
 
 
 class ConsoleSettings(NamedTuple):
-    """What is in force. `ascii` and `mouse` are None where nobody chose."""
+    """What is in force. `ascii` and `mouse` are None where nobody chose; lines are those of the file."""
 
     theme: str = DEFAULT_THEME
     ascii: bool | None = None
     mouse: bool | None = None
     keys: Mapping[str, str] = {}
     key_lines: Mapping[str, int] = {}
+    theme_line: int | None = None
 
 
 def config_folder() -> Path:
@@ -106,12 +107,14 @@ def load_settings(
             say(key, f"{key}: is not a setting of the console (theme, ascii, mouse, keys)")
     keys = _keys(table.get("keys"), say)
     lines = {action: line for action in keys if (line := line_of(text, "console.keys", action))}
+    theme_line = line_of(text, "console", "theme") if "theme" in chosen else None
     if name := environment.get("SHOPFLOOR_CONSOLE__THEME"):
         chosen["theme"] = name
+        theme_line = None
     for key in ("ascii", "mouse"):
         if word := environment.get(f"SHOPFLOOR_CONSOLE__{key.upper()}"):
             chosen[key] = word.lower() in {"1", "true", "yes", "on"}
-    return ConsoleSettings(**chosen, keys=keys, key_lines=lines), faults
+    return ConsoleSettings(**chosen, keys=keys, key_lines=lines, theme_line=theme_line), faults
 
 
 def _keys(table: object, say: Any) -> dict[str, str]:

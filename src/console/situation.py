@@ -40,7 +40,7 @@ class Situation(NamedTuple):
     marked: int = 0
     paused: bool = False
     filtered: bool = False
-    log_size: int | None = None
+    zoomed: bool = False
 
 
 Need = Callable[[Situation], str | None]
@@ -85,6 +85,10 @@ def is_running(situation: Situation) -> str | None:
 
 def is_paused(situation: Situation) -> str | None:
     return None if situation.paused else "the queue is not paused"
+
+
+def elsewhere(situation: Situation) -> str | None:
+    return None if situation.zoomed or Place.QUEUE not in situation.places else "you are at the queue"
 
 
 def marks(situation: Situation) -> str | None:

@@ -106,7 +106,7 @@ def load_theme(file: Path) -> LoadedTheme:  # noqa: PLR0912 - one branch a way t
             parsed[key] = Style.parse(value)
         except StyleSyntaxError:
             raise fail("styles", key, f"{key} = {value!r}: write bold, dim, italic, underline or reverse") from None
-    textual = _textual(file.stem, colours, styles, dark=bool(tables.get("dark", True)), ansi=ansi)
+    textual = _textual(file.stem, colours, dark=bool(tables.get("dark", True)), ansi=ansi)
     return LoadedTheme(textual, _palette(colours, parsed))
 
 
@@ -138,13 +138,13 @@ def _palette(colours: Mapping[str, str], styles: Mapping[str, Style]) -> Palette
     return Palette(**made, cursor=raised + styles.get("cursor", Style()))
 
 
-def _textual(name: str, colours: Mapping[str, str], styles: Mapping[str, str], *, dark: bool, ansi: bool) -> Theme:
+def _textual(name: str, colours: Mapping[str, str], *, dark: bool, ansi: bool) -> Theme:
     def css(key: str) -> str:
         value = colours[key]
         return value if value.startswith("#") else f"ansi_{value}"
 
     reverse = "reverse" if ansi else "none"
-    variables = {f"{key}-style": styles.get(key, "none") for key in STYLED} | {
+    variables = {
         "rule": css("rule"),
         "dim": css("dim"),
         "raised": css("raised"),

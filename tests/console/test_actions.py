@@ -2,9 +2,10 @@
 
 import pytest
 
-from console.actions import ACTIONS, BY_WORD, Command, Misunderstood, parse_command, title, why_not
+from console.actions import ACTIONS, BY_WORD, title, why_not
 from console.actions import BY_ID as ACTION
 from console.app import Shopfloor
+from console.commands import Command, Misunderstood, parse_command
 from console.deeds import Deeds
 from console.keymap import RESERVED
 from console.panes.jobs import JobsPane

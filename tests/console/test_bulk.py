@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from console.link import Trouble
-from tests.console.canned import CannedLink, answers
+from tests.console.canned import CannedLink, answers, task
 from tests.console.screen import canned
 
 DONE = {"done": ["7fk2q1ab", "7fk2q2cd"], "refused": {}}
@@ -147,3 +147,24 @@ async def test_copying_takes_the_whole_id(tmp_path: Path) -> None:
         await screen.press("y")
         await screen.shows("7fk2q1ab copied")
         assert terminal.said == "" or "\x1b]52;c;N2ZrMnExYWI=" in terminal.said
+
+
+async def test_a_retry_can_ask_for_more(tmp_path: Path) -> None:
+    again = task("failed01", "pack-dataset", "queued")
+    link = engine()
+    async with canned(tmp_path, link=link) as screen:
+        await screen.press("/")
+        await screen.type("pack-dataset")
+        await screen.press("enter")
+        await screen.shows("1 match")
+        failed = screen.app.desk.subject()
+        assert failed is not None
+        link.answers[f"POST /v1/tasks/{failed.id}/retry"] = again
+        await screen.press("r", "e")
+        await screen.shows(": retry memory_gb=")
+        await screen.type("16")
+        await screen.press("enter")
+        await screen.shows("it asks for memory_gb 16")
+        await screen.press("y")
+        await screen.shows("pack-dataset is queued again")
+        assert link.asked[-1] == ("POST", f"/v1/tasks/{failed.id}/retry", {"memory_gb": 16})

@@ -67,7 +67,7 @@ def test_a_key_is_written_as_it_is_typed() -> None:
 def test_settings_are_read(tmp_path: Path) -> None:
     folder = config(tmp_path, '[console]\ntheme = "paper"\nascii = true\n[console.keys]\n"task.cancel" = "X"\n')
     settings, faults = load_settings(folder, {})
-    assert settings == ConsoleSettings("paper", True, None, {"task.cancel": "X"}, {"task.cancel": 5})
+    assert settings == ConsoleSettings("paper", True, None, {"task.cancel": "X"}, {"task.cancel": 5}, 2)
     assert not faults
 
 
@@ -111,3 +111,23 @@ async def test_the_console_opens_with_faults_and_says_so_once(tmp_path: Path) ->
         await screen.type("faults")
         await screen.press("enter")
         await screen.shows("there is no theme 'no-such'")
+
+
+@pytest.mark.parametrize(
+    ("own", "wrong"),
+    [
+        ({"task.cancel": "j"}, {"task.cancel"}),  # the queue stands before the list: it would cancel instead of moving
+        ({"log.follow": "z"}, {"log.follow"}),
+        ({"app.quit": "x"}, {"app.quit"}),
+        ({"task.cancel": "r", "task.retry": "x"}, set()),
+        ({"task.cancel": "j", "task.retry": "x"}, {"task.cancel", "task.retry"}),
+        ({"log.follow": "s"}, set()),  # a log is never in hand together with the queue
+    ],
+)
+def test_no_own_key_takes_another_one_s_place(own: dict[str, str], wrong: set[str]) -> None:
+    keymap = make_keymap(own)
+    assert set(keymap.faults) == wrong
+    chain = (Place.QUEUE, Place.LIST, Place.OVERVIEW, Place.ANYWHERE)
+    found = keymap.find("j", chain)
+    assert found is not None
+    assert found.id == "move.down"

@@ -153,8 +153,47 @@ async def test_quit_leaves(tmp_path: Path) -> None:
         ("state:run", ["state:running"]),
         ("state:failed,ca", ["state:failed,cancelled"]),
         ("me", ["memory_gb:", "meta."]),
+        ("name:sweep-", ["name:sweep-*"]),
+        ("name:sweep-*", []),
         ("", []),
     ],
 )
 def test_a_filter_completes_fields_and_states(text: str, completions: list[str]) -> None:
     assert complete_filter(text) == completions
+
+
+async def test_a_filter_that_was_refused_is_written_on_without_the_line_closing(tmp_path: Path) -> None:
+    async with canned(tmp_path, link=picky()) as screen:
+        await screen.press("/")
+        await screen.type("state:bogus")
+        await screen.shows("is no state")
+        await screen.press("enter")
+        await screen.press("ctrl+u")
+        await screen.type("embed")
+        await screen.shows("1 match")
+        assert screen.app.desk.is_typing
+        await screen.press("enter")
+        await screen.shows("enter open", "/ embed 1 match")
+
+
+async def test_a_command_says_why_it_can_not_be_done(tmp_path: Path) -> None:
+    async with canned(tmp_path) as screen:
+        await screen.press(":")
+        await screen.type("priority 4")
+        await screen.press("enter")
+        await screen.shows("set priority: only until it starts; sweep-lr-003 is running")
+
+
+async def test_a_command_about_the_log_takes_the_log_in_hand(tmp_path: Path) -> None:
+    async with canned(tmp_path, (120, 30)) as screen:
+        await screen.press(":")
+        await screen.type("follow")
+        await screen.press("enter")
+        await screen.shows("not following")
+        assert screen.app.desk.focused is screen.app.desk.pane("log")
+
+
+async def test_all_commands_are_offered_in_a_small_terminal(tmp_path: Path) -> None:
+    async with canned(tmp_path) as screen:
+        await screen.press(":")
+        await screen.shows("again", "zoom")

@@ -196,3 +196,52 @@ async def test_the_mouse_is_given_back(tmp_path: Path) -> None:
         await screen.shows("the mouse is the terminal's")
         await screen.press("m")
         await screen.shows("the mouse is ours")
+
+
+async def test_a_pane_that_was_on_the_screen_before_comes_back_whole_and_alone(tmp_path: Path) -> None:
+    """Each pane is gone over twice: the second time nothing is mounted that would have the screen arranged anew."""
+    async with canned(tmp_path) as screen:
+        for _ in range(2):
+            for key, shown in [("l", "step   413"), ("2", "No jobs yet"), ("4", "Nothing spent."), ("1", "▶ running")]:
+                await screen.press(key)
+                await screen.shows(shown)
+                if key in "l4":
+                    assert " PRI " not in screen.text()
+                    await screen.hides("No jobs yet")
+        for _ in range(2):
+            await screen.press("z")
+            await screen.hides("step   413")
+            await screen.press("escape")
+            await screen.shows("step   413", "▶ running")
+
+
+async def test_escape_leads_back_to_the_queue_and_stays_there(tmp_path: Path) -> None:
+    async with canned(tmp_path) as screen:
+        await screen.press("5")
+        await screen.shows("Nothing waits for you.", "esc back")
+        await screen.press("escape")
+        await screen.shows("enter open")
+        await screen.press("escape")
+        await screen.shows("back: you are at the queue")
+
+
+async def test_a_key_is_told_only_of_the_nearest_that_it_does(tmp_path: Path) -> None:
+    async with canned(tmp_path, (120, 70)) as screen:
+        await screen.press("l")
+        text = await screen.shows("n next")
+        assert "n new" not in text.splitlines()[-1]
+        await screen.press("?")
+        await screen.shows("To the next place of the text.")
+        assert not [line for line in screen.text().splitlines() if ":submit" in line and "│  n " in line]
+
+
+async def test_what_has_no_room_in_a_line_is_said_in_more(tmp_path: Path) -> None:
+    async with canned(tmp_path) as screen:
+        await screen.press(":")
+        await screen.type("theme no-such")
+        await screen.press("enter")
+        text = await screen.shows("there is no theme 'no-such'; there are")
+        assert "terminal" in text.splitlines()[-1]
+        await screen.press("j")
+        await screen.shows("enter open")
+        await screen.hides("no-such")

@@ -27,6 +27,9 @@ backspace  clears it
 /          changes it"""
 
 
+UNSEEN = ("started_at", "ended_at", "attempt", "executor")
+"""What can be sorted by without a column of its own."""
+
 SHORT = 6
 """Characters of an id that are shown; every command takes a beginning that is unique, and copying takes it whole."""
 
@@ -96,7 +99,7 @@ class QueuePane(Listing[TaskRow]):
         self.post_message(Recaptioned())
 
     def sort_fields(self) -> list[str]:
-        return ["order", *(column.sort for column in self._columns if column.sort)]
+        return ["order", *(column.sort for column in self._columns if column.sort), *UNSEEN]
 
     def do_list_flip(self) -> None:
         field = self.feed.sort

@@ -48,6 +48,7 @@ class Desk(Screen[None], inherit_bindings=False):
         self._desk_layout = DeskLayout(self._plan_for)
         self._zoomed = False
         self._said: Run | None = None
+        self._note: Widget | None = None
         self._unwatch: list[Callable[[], None]] = []
         self.current = self.PANES[0]
         self.plan = Plan(Size(0, 0))
@@ -76,9 +77,10 @@ class Desk(Screen[None], inherit_bindings=False):
     def make_pane(self, name: str) -> Widget:
         """The pane of that name; it is asked for when it first comes on the screen."""
 
-    @abstractmethod
-    def command_situation(self, action: Action) -> Situation:
-        """Where a command finds itself."""
+    def place_for(self, action: Action) -> None:
+        """A command about the log works from any pane: it takes the log in hand first."""
+        if Place.LOG in action.where and Place.LOG not in self.places():
+            self.jump("log")
 
     @abstractmethod
     def subject(self) -> Subject | None:
@@ -147,7 +149,7 @@ class Desk(Screen[None], inherit_bindings=False):
         missing = [name for name in self.plan.slots if self.pane(name) is None]
         if missing:
             self.mount_all([self.make_pane(name) for name in missing])
-        self.refresh(layout=True)
+        self.frame.refresh(layout=True)  # through a child: a screen asked itself would keep to its last arrangement
         self.frame.redraw(whole=True)
         self.call_after_refresh(self.take_in_hand)
 
@@ -234,7 +236,7 @@ class Desk(Screen[None], inherit_bindings=False):
         width = self.plan.size.width
         situation = self.situation()
         able = [action for action in here(situation) if action.rank and why_not(action, situation) is None]
-        able = [action for action in able if self.floor.keymap.of(action)]
+        able = [action for action in able if self.floor.keymap.there(action, situation.places)]
         last = [action for action in able if action.id == "help.show"]
         runs: list[Run] = [Run(" ")]
         tail = [run for action in last for run in self._hint(action)]
@@ -245,7 +247,7 @@ class Desk(Screen[None], inherit_bindings=False):
         return [*runs, *tail], []
 
     def _hint(self, action: Action) -> list[Run]:
-        key = shown(self.floor.keymap.of(action)[0], ascii_only=self.ascii_only)
+        key = shown(self.floor.keymap.there(action, self.places())[0], ascii_only=self.ascii_only)
         return [Run(key, Tone.ACCENT), Run(f" {action.label}  ", Tone.DIM)]
 
     # What keys do
@@ -264,19 +266,32 @@ class Desk(Screen[None], inherit_bindings=False):
             marked=len(self.marked()),
             paused=mirror.stats is not None and mirror.stats.paused,
             filtered=bool(mirror.tasks.filter),
+            zoomed=self._zoomed,
         )
 
     def say(self, text: str, tone: Tone = Tone.TEXT) -> None:
-        """A line in place of the footer, until the next key."""
+        """A line in place of the footer, or more where it takes more, until the next key."""
+        self._unsay()
         self._said = Run(text, tone)
+        if width_of([self._said]) >= self.plan.size.width:
+            from console.screens.note import Note
+
+            self._note = Note(self._said, self.plan.size.width)
+            self.mount(self._note)
         self.redraw()
+
+    def _unsay(self) -> None:
+        self._said = None
+        if self._note is not None:
+            self._note.remove()
+            self._note = None
 
     def on_key(self, event: events.Key) -> None:
         if self.app.screen is not self or self.prompt is not None:
             self._pass_on(event)
             return
         key = key_name(event.key, event.character)
-        self._said = None
+        self._unsay()
         action = self.floor.keymap.find(key, self.places())
         if action is not None:
             event.stop()

@@ -1,7 +1,8 @@
 """Small dialogs over a screen: a question with yes and no, and a choice of one."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from textwrap import wrap
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -19,16 +20,32 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 
+FRAME = 6
+"""Columns that a card takes beside its lines."""
+
+
+def folded(line: Runs, room: int) -> list[Runs]:
+    """The line, its last run going on beneath itself where it is wider than `room` columns."""
+    if not line or width_of(line) <= room:
+        return [line]
+    before, last = line[:-1], line[-1]
+    left = width_of(before)
+    first, *more = wrap(last.text, max(16, room - left)) or [""]
+    return [[*before, last._replace(text=first)], *([Run(" " * left), last._replace(text=one)] for one in more)]
+
+
 class Card(Sheet, inherit_bindings=False):
     """Lines in a thin border, as wide and as high as they are."""
 
-    def __init__(self, title: str, lines: Sequence[Runs], hint: str, *, palette: Palette, ascii_only: bool) -> None:
+    def __init__(
+        self, title: str, lines: Sequence[Runs], hint: str, *, room: int, palette: Palette, ascii_only: bool
+    ) -> None:
         super().__init__(id="card", palette=palette, ascii_only=ascii_only)
         self.border_title = title
         self.border_subtitle = hint
-        self.rows = list(lines)
+        self.rows = [part for line in lines for part in folded(line, room)]
         widest = max((width_of(row) for row in self.rows), default=0)
-        self.styles.width = max(widest, len(title), len(hint)) + 6
+        self.styles.width = max(widest, len(title), len(hint)) + FRAME
         self.styles.height = len(self.rows) + 2
         self.set_class(ascii_only, "ascii")
 
@@ -56,7 +73,8 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         title, lines, hint = self._parts
-        yield Card(title, lines, hint, palette=self.floor.palette, ascii_only=self.floor.ascii_only)
+        room = self.app.size.width * 96 // 100 - FRAME
+        yield Card(title, lines, hint, room=room, palette=self.floor.palette, ascii_only=self.floor.ascii_only)
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -77,16 +95,28 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT], inherit_bindings=False):
             self.card.do_move_page_up()
 
 
+class Instead(NamedTuple):
+    """A third answer to a question: its key, its words, what it does."""
+
+    key: str
+    said: str
+    do: Callable[[], None]
+
+
 class Question(Dialog[bool], inherit_bindings=False):
     """Says what will happen, and waits for `y`; anything that is not a yes leaves all as it is."""
 
-    def __init__(self, title: str, said: Sequence[str], *, yes: str, loses: str = "") -> None:
+    def __init__(
+        self, title: str, said: Sequence[str], *, yes: str, loses: str = "", instead: Instead | None = None
+    ) -> None:
+        self._instead = instead
         lines: list[Runs] = [[Run(line)] for line in said]
         if loses:
             lines.append([Run(loses, Tone.WANTS)])
         lines += [
             [],
             [Run("y", Tone.ACCENT, bold=True), Run(f"  {yes}")],
+            *([[Run(instead.key, Tone.ACCENT, bold=True), Run(f"  {instead.said}")]] if instead else []),
             [Run("n", Tone.ACCENT, bold=True), Run("  leave it as it is")],
         ]
         super().__init__(title, lines, "")
@@ -96,6 +126,9 @@ class Question(Dialog[bool], inherit_bindings=False):
             self.dismiss(True)
         elif key in {"n", "escape", "q"}:
             self.dismiss(False)
+        elif self._instead is not None and key == self._instead.key:
+            self.dismiss(False)
+            self.floor.call_later(self._instead.do)
 
 
 class Choice(Dialog[str], inherit_bindings=False):

@@ -40,10 +40,16 @@ def help_lines(situation: Situation, keymap: Keymap, *, ascii_only: bool) -> lis
             groups.setdefault(heading, []).append(action)
     if "moving" in groups:
         groups["moving"] = groups.pop("moving")
+    keys = {
+        action.id: _keys(action, situation, keymap, ascii_only=ascii_only)
+        for group in groups.values()
+        for action in group
+    }
+    wide = max(map(len, keys.values()), default=0)
     lines: list[Runs] = []
     for heading, group in groups.items():
         lines += [[], [Run(heading, Tone.DIM, bold=True)]]
-        lines += [_line(action, situation, keymap, ascii_only=ascii_only) for action in group]
+        lines += [_line(action, situation, f"{keys[action.id]:<{wide}}") for action in group]
     return lines[1:]
 
 
@@ -59,18 +65,22 @@ def _first_place(action: Action, situation: Situation) -> Place:
     return next(place for place in situation.places if place in action.where)
 
 
-def _line(action: Action, situation: Situation, keymap: Keymap, *, ascii_only: bool) -> Runs:
-    keys = " ".join(shown(key, ascii_only=ascii_only) for key in keymap.of(action))
+def _keys(action: Action, situation: Situation, keymap: Keymap, *, ascii_only: bool) -> str:
+    keys = " ".join(shown(key, ascii_only=ascii_only) for key in keymap.there(action, situation.places))
+    return f"{keys} ..." if action.id == "pane.1" else keys
+
+
+def _line(action: Action, situation: Situation, keys: str) -> Runs:
     word = f":{action.words[0]} {action.argument}".rstrip() if action.words else ""
     said = action.help
     if action.id == "pane.1":
-        keys, said = "1-8", "To the pane of that number."
+        said = "To the pane of that number."
     if action.id == "go.queue":
         word, said = ":queue :jobs ...", "To the pane of that name."
     reason = why_not(action, situation)
     tone = Tone.DIM if reason else Tone.ACCENT
     return [
-        Run(f"{keys:<9} ", tone),
+        Run(f"{keys}  ", tone),
         Run(f"{word:<17} ", Tone.DIM),
         Run(reason or said, Tone.DIM if reason else Tone.TEXT),
     ]

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from textual.timer import Timer
 
-from console.actions import BY_WORD, Misunderstood, parse_command
+from console.actions import BY_WORD
+from console.commands import Misunderstood, parse_command
 from console.feed import Change
 from console.screens.prompt import Prompt, Purpose
 from engine.protocol.states import ExecutorName, TaskState
@@ -68,7 +69,7 @@ class FilterLine:
             desk,
             Purpose(
                 "/",
-                "text  /regex/  field:value  !inverse   tab completes",
+                "text  /regex/  field:value  name:begins*  !inverse   tab completes",
                 self._done,
                 start=self._before,
                 given_up=self._given_up,
@@ -91,6 +92,9 @@ class FilterLine:
         if self._timer is not None:
             self._timer.stop()
         feed = self._queue.feed
+        if feed.filter == text and feed.trouble is not None and not feed.trouble.gone:
+            self._prompt.blame(feed.trouble.message)
+            return
         if feed.filter == text and feed.trouble is None:
             self._close()
             return
@@ -124,7 +128,7 @@ class FilterLine:
 class CommandLine:
     """`:` and a command; tab completes it."""
 
-    def __init__(self, desk: "Desk", themes: Sequence[str], history: list[str]) -> None:
+    def __init__(self, desk: "Desk", themes: Sequence[str], history: list[str], start: str = "") -> None:
         self._desk = desk
         self._themes = themes
         self._prompt = open_prompt(
@@ -133,6 +137,8 @@ class CommandLine:
                 ":",
                 "",
                 self._done,
+                start=start,
+                go_on=True,
                 given_up=lambda: close_prompt(desk),
                 complete=self._complete,
                 history=history,
@@ -150,7 +156,7 @@ class CommandLine:
             return
         close_prompt(self._desk)
         # On the app's own turn: a dialog opened from here would answer to this line, which is gone by then.
-        floor.call_later(floor.command, line)
+        floor.call_later(floor.command, understood)
 
     def _complete(self, line: str) -> Sequence[str]:  # noqa: PLR0911 - one line a kind
         word, blank, argument = line.partition(" ")
@@ -209,6 +215,8 @@ def complete_filter(text: str) -> list[str]:
         return [
             f"{sign}{field}{'' if field.endswith('.') else ':'}" for field in FIELDS if name and field.startswith(name)
         ]
+    if name == "name" and value and not value.endswith("*"):
+        return [f"{term}*"]  # without a star it is the whole name
     words = {"state": [*TaskState], "executor": [*ExecutorName]}.get(name, [])
     last = value.split(",")[-1]
     before = f"{sign}{name}:{value[: len(value) - len(last)]}"

@@ -14,7 +14,7 @@ from console.panes.queue import QueuePane, subject_of
 from console.plan import overview
 from console.rows import JobRow, PhaseRow, TaskRow
 from console.screens.desk import Desk
-from console.situation import Place, Situation, Subject
+from console.situation import Place, Subject
 from console.widgets.ink import Run
 from console.widgets.ledger import Ledger
 from console.widgets.log_view import LogView
@@ -74,11 +74,17 @@ class Overview(Desk, inherit_bindings=False):
     def marked(self) -> list[Subject]:
         return self.queue.marked() if self.queue is not None else []
 
-    def command_situation(self, action: Action) -> Situation:
-        """A command about the queue works from any pane: it takes the queue in hand first."""
+    def place_for(self, action: Action) -> None:
+        """A command about the queue takes the queue in hand first."""
         if Place.QUEUE in action.where and Place.QUEUE not in self.places():
             self.jump("queue")
-        return self.situation()
+        super().place_for(action)
+
+    def do_pane_back(self) -> None:
+        if self._zoomed:
+            self.zoom()
+        else:
+            self.jump("queue")
 
     def tab_count(self, name: str) -> Run | None:
         mirror = self.floor.mirror

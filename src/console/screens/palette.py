@@ -12,7 +12,7 @@ from textual.widgets import Input
 from console.actions import ACTIONS, Action, why_not
 from console.formats import Tone
 from console.keymap import shown
-from console.situation import Situation
+from console.situation import Place, Situation
 from console.widgets.ink import Run, Runs
 from console.widgets.sheet import Sheet
 
@@ -48,9 +48,10 @@ def matching(actions: Sequence[Action], text: str) -> list[Action]:
 class Found(Sheet, inherit_bindings=False):
     """The actions that match, the chosen one lit."""
 
-    def __init__(self, floor: "Shopfloor") -> None:
+    def __init__(self, floor: "Shopfloor", places: Sequence[Place]) -> None:
         super().__init__(id="found", palette=floor.palette, ascii_only=floor.ascii_only)
         self._floor = floor
+        self._places = tuple(places)
         self.actions: list[Action] = []
         self.at = 0
 
@@ -59,7 +60,7 @@ class Found(Sheet, inherit_bindings=False):
 
     def line(self, index: int) -> Runs:
         action, chosen = self.actions[index], index == self.at
-        keys = self._floor.keymap.of(action)
+        keys = self._floor.keymap.there(action, self._places)
         key = shown(keys[0], ascii_only=self.ascii_only) if keys else ""
         tone = Tone.ACCENT if chosen else Tone.TEXT
         return [
@@ -90,6 +91,7 @@ class ActionPalette(ModalScreen[Action], inherit_bindings=False):
 
     def __init__(self, situation: Situation) -> None:
         super().__init__()
+        self._places = situation.places
         self._actions = able(situation)
 
     @property
@@ -98,7 +100,7 @@ class ActionPalette(ModalScreen[Action], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         floor = cast("Shopfloor", self.app)
-        box = Widget(Input(placeholder="letters of what to do", compact=True), Found(floor), id="palette")
+        box = Widget(Input(placeholder="letters of what to do", compact=True), Found(floor, self._places), id="palette")
         box.set_class(floor.ascii_only, "ascii")
         box.border_title = "palette"
         box.border_subtitle = "enter does it, esc leaves"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from console.app import Shopfloor
 
 
-MOST_HINT = 3
+MOST_HINT = 5
 KEYS = frozenset({"enter", "escape", "ctrl+c", "tab", "up", "down"})
 
 
@@ -28,7 +28,10 @@ def _nothing(_: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """What the line is for. `done` takes it and closes the prompt itself; `typed` hears of each change."""
+    """What the line is for. `done` takes it and closes the prompt itself; `typed` hears of each change.
+
+    What is typed takes the place of `start`, or stands after it with `go_on`.
+    """
 
     sign: str
     hint: str
@@ -38,6 +41,7 @@ class Purpose:
     typed: Callable[[str], None] = lambda _: None
     complete: Callable[[str], Sequence[str]] = _nothing
     history: list[str] = field(default_factory=list)
+    go_on: bool = False
 
 
 class Prompt(Widget):
@@ -46,7 +50,7 @@ class Prompt(Widget):
     def __init__(self, purpose: Purpose) -> None:
         super().__init__(name="prompt")
         self.purpose = purpose
-        self.input = Input(purpose.start, compact=True)
+        self.input = Input(purpose.start, compact=True, select_on_focus=not purpose.go_on)
         self._tone = Tone.DIM
         self._hint: list[str] = [purpose.hint]
         self._back = len(purpose.history)
@@ -146,7 +150,7 @@ class Prompt(Widget):
         return 1 + len(self._hint)
 
     def _tell(self, said: str, tone: Tone) -> None:
-        hint = wrap(said, max(20, self.app.size.width - 3))[:MOST_HINT] or [""]
+        hint = wrap(said, max(20, self.app.size.width - 3), max_lines=MOST_HINT, placeholder=" …") or [""]
         if (hint, tone) != (self._hint, self._tone):
             grew = len(hint) != len(self._hint)
             self._hint, self._tone = hint, tone

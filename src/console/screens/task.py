@@ -7,7 +7,6 @@ from textual import on
 from textual.timer import Timer
 from textual.widget import Widget
 
-from console.actions import Action
 from console.formats import Tone
 from console.link import Answer
 from console.panes.base import Recaptioned
@@ -17,7 +16,7 @@ from console.panes.task import ArtifactsPane, AttemptsPane, FactsPane, TaskEvent
 from console.plan import task_page
 from console.rows import UnreadableRow, UsageRow, build
 from console.screens.desk import Desk
-from console.situation import Place, Situation, Subject
+from console.situation import Place, Subject
 from console.widgets.ink import Run
 from console.widgets.log_view import LogView
 from engine.protocol.states import LIVE
@@ -75,9 +74,6 @@ class TaskPage(Desk, inherit_bindings=False):
     def subject(self) -> Subject | None:
         task = self.detail.task
         return self._known if task is None else subject_of(task)
-
-    def command_situation(self, action: Action) -> Situation:  # noqa: ARG002 - all commands about the task work here
-        return self.situation()
 
     def caption(self, pane: str) -> Any:
         left, right = super().caption(pane)
