@@ -1,7 +1,8 @@
 """SQLite: how its file is checked, created, opened, and what its errors mean."""
 
+import re
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
@@ -67,9 +68,14 @@ class SqliteBackend:
         from starting for long (2 s for each GB), so there the first and last row of each table are read; damage
         elsewhere is named when it is met.
         """
-        with self._path.open("rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
-                raise self._damaged("it is not a SQLite file")
+        try:
+            with self._path.open("rb") as file:
+                if file.read(len(_MAGIC)) != _MAGIC:
+                    raise self._damaged("it is not a SQLite file")
+        except OSError as error:
+            raise StoreError(
+                f"{self._path} can't be read ({error.strerror}). It must be a file that whoever runs the engine owns."
+            ) from error
         with closing(self._connect_to_look()) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             if not tables:
@@ -82,6 +88,8 @@ class SqliteBackend:
             revision = str(versions[0][0])
             if revision not in REVISIONS:
                 raise self._newer(revision, signed_by(connection))
+            if revision == HEAD and (gone := _tables() - tables):
+                raise self._damaged(f"it has no table {', '.join(sorted(gone))}")
             if thorough or self._path.stat().st_size <= _THOROUGH_UP_TO:
                 self._check_every_page(connection)
             else:
@@ -90,10 +98,12 @@ class SqliteBackend:
 
     def writer(self) -> sqlite3.Connection:
         """SQLite folds its log into the file by itself, every 1,000 pages: measured, 3 ms at worst, and rare."""
-        connection = self._connect()
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KB}")
+        with ExitStack() as unless_ready:
+            connection = unless_ready.enter_context(closing(self._connect()))
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KB}")
+            unless_ready.pop_all()
         return connection
 
     def reader(self) -> sqlite3.Connection:
@@ -105,6 +115,10 @@ class SqliteBackend:
 
     def in_transaction(self, connection: object) -> bool:
         return isinstance(connection, sqlite3.Connection) and connection.in_transaction
+
+    def interrupt(self, connection: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.interrupt()
 
     def explain(self, error: Exception) -> StoreError | None:  # noqa: PLR0911 - one answer for each kind
         if isinstance(error, sqlite3.IntegrityError):
@@ -130,6 +144,8 @@ class SqliteBackend:
                     f"{self._path} can't be opened for writing ({error}). "
                     "Check who owns the file and its folder, and whether the disk is mounted read-only."
                 )
+            case sqlite3.SQLITE_INTERRUPT:
+                return StoreError("The engine is stopping and reads no further.")
             case sqlite3.SQLITE_IOERR:
                 return StoreError(f"The disk that holds {self._path} reports an error ({error}): nothing was written.")
             case _:
@@ -186,6 +202,10 @@ class SqliteBackend:
         return sqlite3.connect(
             f"file:{quote(str(self._path))}?{how}", uri=True, timeout=self._busy_timeout_s, isolation_level=None
         )
+
+
+def _tables() -> set[str]:
+    return set(re.findall(r"^CREATE TABLE (\w+)", SCHEMA.read_text(), re.MULTILINE))
 
 
 def _create(connection: sqlite3.Connection) -> None:
