@@ -1,6 +1,7 @@
 """Fixtures that every kind of test shares."""
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -18,6 +19,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"skipped, where CI=true wants it to run: {report.longrepr}"
     return report
+
+
+def pytest_configure() -> None:
+    """What tests start hears Ctrl-C and a hang-up also where whoever started the tests had both ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # the tests go on; a handler is not handed down, as SIG_IGN is
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Fixtures for tests of the console: a small engine on a real socket."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Iterator
 
@@ -19,6 +20,7 @@ def small_engine() -> Iterator[SmallEngine]:
     engine.start()
     yield engine
     engine.leave()
+    shutil.rmtree(engine.home, ignore_errors=True)
 
 
 async def until(holds: Callable[[], object], seconds: float = 10.0) -> None:
