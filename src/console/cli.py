@@ -1,5 +1,6 @@
 """`shopfloor`: with no verb the screen, with a verb the headless way."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,10 +11,15 @@ from console.client import Client, EngineGone, Refused, find_endpoint
 _COMPLETING = "_SHOPFLOOR_COMPLETE"
 """The variable by which a shell asks for completions."""
 _INTERRUPTED = 130
+READER_GONE = 141
+"""What a shell says of a program that wrote to a pipe which nobody reads any more: 128 and SIGPIPE."""
+_CANNOT_WRITE = 1
+_WRITING_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main() -> NoReturn:
     """The command. Each way loads only what it needs: the version nothing, a verb no screen, the screen no verbs."""
+    open_closed_streams()
     words = sys.argv[1:]
     if not words and _COMPLETING not in os.environ:
         sys.exit(open_console())
@@ -32,8 +38,33 @@ def become_engine(words: Sequence[str]) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", "engine", *words])  # noqa: S606 - this is how a process replaces itself
 
 
+def open_closed_streams() -> None:
+    """Put the null device where a standard stream is closed: else the next file or socket takes its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
+
+
 def run_verb() -> int:
-    """Run the verb that the command line names; its exit code."""
+    """Run the verb that the command line names; its exit code. What it printed is out by then."""
+    try:
+        code = _run_verb()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = READER_GONE
+    except OSError as error:
+        if error.errno not in _WRITING_FAILED:
+            raise
+        print(f"shopfloor: the answer can't be written: {error.strerror}", file=sys.stderr)
+        code = _CANNOT_WRITE
+    else:
+        return code
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still held goes nowhere, without a word
+    return code
+
+
+def _run_verb() -> int:
     import click
 
     from console.verbs.app import shopfloor

@@ -121,10 +121,12 @@ def find_endpoint(home: Path | None = None) -> Endpoint:
     Raises `EngineGone` when nothing says that an engine is up. Nothing is connected to yet.
     """
     if home is None and (url := os.environ.get("SHOPFLOOR_URL")):
-        key = os.environ.get("SHOPFLOOR_KEY")
+        key = os.environ.get("SHOPFLOOR_KEY", "").strip()
         if not key:
             raise EngineGone(f"SHOPFLOOR_URL is {url} but SHOPFLOOR_KEY is empty: set it to a key of that engine")
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        if not _is_word(key):
+            raise EngineGone("SHOPFLOOR_KEY is no key: expected one word of plain letters, digits and signs")
+        if not _is_address(url):
             raise EngineGone(f"SHOPFLOOR_URL is {url}: expected http://HOST:PORT or https://HOST:PORT")
         return Endpoint(socket=None, url=url.rstrip("/"), key=key)
     home = home or home_folder()
@@ -136,10 +138,25 @@ def find_endpoint(home: Path | None = None) -> Endpoint:
         raise EngineGone(missing.advice()) from None
     except (OSError, ValueError) as error:
         raise EngineGone(f"{home} can't be read: {error}") from error
+    if not _is_word(key):
+        raise EngineGone(f"{home / 'key'} holds no key: remove it and start the engine again, which makes a new one")
     if not isinstance(facts, dict):
         raise EngineGone(f"{home / 'engine.json'} holds no facts about an engine: remove it and start the engine again")
     path = facts.get("socket")
     return Endpoint(socket=Path(path) if path else None, url=facts.get("url"), key=key, home=home)
+
+
+def _is_word(key: str) -> bool:
+    """Whether it can stand in a header."""
+    return key.isascii() and key.isprintable() and " " not in key
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        return False
 
 
 class _UnixConnection(HTTPConnection):
@@ -323,6 +340,12 @@ class Client:
 
     def _answer(self, response: HTTPResponse) -> Any:
         body = response.read()
+        if "html" in (response.getheader("Content-Type") or ""):
+            where = self.endpoint.url or self.endpoint.socket
+            raise EngineGone(
+                f"{where} answers {response.status} {response.reason} with a page, as no engine does: "
+                "check SHOPFLOOR_URL, and that the engine runs there"
+            )
         if response.status >= 400:
             raise _refusal(response.status, response.reason, body, response.getheader("Retry-After"))
         if not body:

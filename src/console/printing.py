@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,32 +70,62 @@ def plain(text: str) -> str:
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """Columns two spaces apart. On a terminal the last one is cut at the edge; in a pipe nothing is."""
     cells = [[plain(cell) for cell in row] for row in rows]
-    widths = [max([len(column.title), *(len(row[i]) for row in cells)]) for i, column in enumerate(columns)]
+    widths = [max([len(column.title), *(_places(row[i]) for row in cells)]) for i, column in enumerate(columns)]
     edge = shutil.get_terminal_size().columns if is_terminal() else None
     colour = may_colour()
-    out(_aligned(columns, [column.title for column in columns], widths, edge))
+    out(_line(columns, _padded(columns, [column.title for column in columns], widths), edge, colour=False))
     for row in cells:
-        text = _aligned(columns, row, widths, edge)
-        out(_tinted(text, columns, row, widths) if colour else text)
+        out(_line(columns, _padded(columns, row, widths), edge, colour=colour))
 
 
-def _aligned(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], edge: int | None) -> str:
-    padded = [
-        cell.rjust(width) if column.right else cell.ljust(width)
-        for column, cell, width in zip(columns, row, widths, strict=True)
-    ]
-    text = "  ".join(padded).rstrip()
-    return formats.shorten(text, edge) if edge is not None else text
-
-
-def _tinted(text: str, columns: Sequence[Column], row: Sequence[str], widths: Sequence[int]) -> str:
-    at = 0
+def _padded(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    padded = []
     for column, cell, width in zip(columns, row, widths, strict=True):
-        tone = _TONES.get(formats.mark_of(cell).tone) if column.state else None
-        if tone and text[at : at + len(cell)] == cell:
-            return f"{text[:at]}\x1b[{tone}m{cell}\x1b[0m{text[at + len(cell) :]}"
-        at += width + 2
+        blank = " " * (width - _places(cell))
+        padded.append(blank + cell if column.right else cell + blank)
+    return padded
+
+
+def _line(columns: Sequence[Column], padded: Sequence[str], edge: int | None, *, colour: bool) -> str:
+    text = "  ".join(padded).rstrip()
+    if edge is not None:
+        text = _cut(text, edge)
+    return _tinted(text, columns, padded) if colour else text
+
+
+def _tinted(text: str, columns: Sequence[Column], padded: Sequence[str]) -> str:
+    at = 0
+    for column, cell in zip(columns, padded, strict=True):
+        word = cell.strip()
+        tone = _TONES.get(formats.mark_of(word).tone) if column.state else None
+        if tone and text[at : at + len(word)] == word:
+            return f"{text[:at]}\x1b[{tone}m{word}\x1b[0m{text[at + len(word) :]}"
+        at += len(cell) + 2
     return text
+
+
+def _places(text: str) -> int:
+    """How many places of a terminal's line it takes."""
+    return len(text) if text.isascii() else sum(map(_place, text))
+
+
+def _place(letter: str) -> int:
+    if unicodedata.category(letter) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _cut(text: str, edge: int) -> str:
+    """The text in `edge` places at most; the last of them says that there is more."""
+    if _places(text) <= edge:
+        return text
+    kept, taken = list[str](), 1
+    for letter in text:
+        taken += _place(letter)
+        if taken > edge:
+            break
+        kept.append(letter)
+    return f"{''.join(kept)}…"
 
 
 def facts(pairs: Iterable[tuple[str, str | None]]) -> None:

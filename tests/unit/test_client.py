@@ -159,7 +159,7 @@ def test_refusal_carries_all_that_the_engine_said(endpoint: Endpoint) -> None:
         with pytest.raises(Refused) as caught:
             client.get("/busy")
         assert caught.value.retry_after_s == 7
-        with pytest.raises(Refused, match="502 Bad Gateway"):
+        with pytest.raises(EngineGone, match="502 Bad Gateway"):  # a proxy's page: no engine is behind it
             client.get("/broken")
         assert client.get("/after")["path"] == "/after", "a refusal leaves the connection usable"
 
@@ -243,6 +243,30 @@ def test_endpoint_of_a_home_and_of_the_environment(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("SHOPFLOOR_URL", "factory.example:9101")
     with pytest.raises(EngineGone, match="expected http"):
         find_endpoint()
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "says"),
+    [
+        ("http://127.0.0.1:door", "k", "expected http://HOST:PORT"),
+        ("http://[::1", "k", "expected http://HOST:PORT"),
+        ("ftp://factory.example", "k", "expected http://HOST:PORT"),
+        ("http://factory.example", "", "SHOPFLOOR_KEY is empty"),
+        ("http://factory.example", "two words", "SHOPFLOOR_KEY is no key"),
+        ("http://factory.example", "schlüssel", "SHOPFLOOR_KEY is no key"),
+    ],
+)
+def test_a_remote_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, url: str, key: str, says: str) -> None:
+    monkeypatch.setenv("SHOPFLOOR_URL", url)
+    monkeypatch.setenv("SHOPFLOOR_KEY", key)
+    with pytest.raises(EngineGone, match=says):
+        find_endpoint()
+
+
+def test_a_key_is_taken_without_the_line_end_of_the_file_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOPFLOOR_URL", "http://factory.example")
+    monkeypatch.setenv("SHOPFLOOR_KEY", "secret\n")
+    assert find_endpoint().key == "secret"
 
 
 def test_home_is_taken_from_the_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

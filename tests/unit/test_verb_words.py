@@ -132,6 +132,21 @@ def test_a_terminal_gets_colour_and_lines_that_fit() -> None:
     assert len(re.sub(r"\x1b\[\d+m", "", lines[1])) == 40
 
 
+def test_wide_letters_take_their_two_places() -> None:
+    table = (
+        "from console.printing import Column, table\n"
+        "rows = [('日本語', 'failed', '結果' * 40), ('e\\u0301a', 'queued', 'x')]\n"
+        "table((Column('NAME'), Column('STATE', state=True), Column('WHAT')), rows)"
+    )
+    lines = on_a_terminal(table, 30, PYTHONUTF8="1").splitlines()
+    assert [re.sub(r"\x1b\[\d+m", "", line) for line in lines] == [
+        "NAME    STATE   WHAT",
+        "日本語  failed  結果結果結果…",
+        "e\u0301a      queued  x",
+    ]
+    assert "\x1b[31mfailed\x1b[0m" in lines[1]
+
+
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_terminal_without_colour_gets_none(environment: dict[str, str]) -> None:
     assert "\x1b" not in on_a_terminal(TABLE, 40, **environment)

@@ -1,5 +1,8 @@
 """The command line with its verbs, put together."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import click
 
 from console.verbs import completion, floor, jupyter, logs, submit, tasks, waiting, work
@@ -28,9 +31,23 @@ _VERBS = (
     completion.completion,
 )
 
+_ENGINE_WORDS: Mapping[tuple[str, ...], Sequence[str]] = {
+    (): ("run", "start", "stop", "status", "doctor", "keys"),
+    ("keys",): ("create", "list", "revoke"),
+}
+
 
 class _InOrder(click.Group):
     """Lists its verbs in the order in which one needs them."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Of a reader that has gone away click would say 1, which here means that the work failed."""
+        from console.cli import READER_GONE
+
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(READER_GONE) from None
 
     def list_commands(self, _context: click.Context) -> list[str]:
         return list(self.commands)
@@ -59,8 +76,14 @@ def demo() -> None:
     raise click.exceptions.Exit(run())
 
 
+def _engine_words(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The engine's verbs, known here so that completing one does not load the engine."""
+    before = context.params.get("words") or ()
+    return [word for word in _ENGINE_WORDS.get(tuple(before), ()) if word.startswith(incomplete)]
+
+
 @shopfloor.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, shell_complete=_engine_words)
 def engine(words: tuple[str, ...]) -> None:
     """Run, start, stop and inspect the engine: `shopfloor engine --help`."""
     from console.cli import become_engine

@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from console import printing
-from console.client import Client, EngineGone, Refused, find_endpoint
+from console.client import Client, EngineGone, FieldProblem, Refused, find_endpoint
 
 
 class Exit(IntEnum):
@@ -21,6 +21,29 @@ class Exit(IntEnum):
 _OUR_FAULT = 500
 _USAGE = {400, 401, 403, 404, 405, 422}
 _PREFIX_LIMIT = 6
+_OPTIONS = {
+    "job_name": "--name",
+    "priority": "--priority",
+    "cpu": "--cpu",
+    "memory_gb": "--memory-gb",
+    "gpu": "--gpu",
+    "image": "--image",
+    "executor": "--executor",
+    "group": "--group",
+    "max_retries": "--retries",
+    "timeout_s": "--timeout",
+    "cwd": "--cwd",
+    "env": "--env",
+    "metadata": "--meta",
+    "path": "--snapshot",
+    "filter": "--filter",
+    "sort": "--sort",
+}
+"""The engine names fields; a person at a shell gave options."""
+_PATTERNS = {
+    "^[a-zA-Z0-9_-]+$": "only letters, digits, _ and - are allowed",
+    "^[a-zA-Z0-9_.-]+$": "only letters, digits, _, . and - are allowed",
+}
 
 
 def connect(timeout_s: float = 30) -> Client:
@@ -38,17 +61,28 @@ def explain(error: Refused | EngineGone) -> Exit:
     if isinstance(error, EngineGone):
         printing.say(f"shopfloor: {error}")
         return Exit.NO_ENGINE
-    printing.say(f"shopfloor: {printing.plain(error.message)}")
-    for problem in error.fields:
-        told = f"{problem.field}: {problem.message}"
-        given = "" if problem.value is None else f" (given: {problem.value})"
-        if given or told != error.message:
-            printing.say(f"  {printing.plain(told + given)}")
+    told = [printing.plain(_told(problem)) for problem in error.fields]
+    if len(told) == 1 and error.message.startswith(f"{error.fields[0].field}: "):
+        printing.say(f"shopfloor: {told[0]}")  # the message says the same, without the value
+    else:
+        printing.say(f"shopfloor: {printing.plain(error.message)}")
+        for one in told:
+            printing.say(f"  {one}")
     if error.retry_after_s is not None:
         printing.say(f"  try again in {error.retry_after_s:g} s")
     if error.status == _OUR_FAULT and error.trace_id:
         printing.say(f"  the engine's log says more under trace id {error.trace_id}")
     return Exit.USAGE if error.status in _USAGE else Exit.FAILED
+
+
+def _told(problem: FieldProblem) -> str:
+    """What is wrong with one input, by the name that it has on the command line."""
+    name = _OPTIONS.get(problem.field, problem.field)
+    given = "" if problem.value is None or problem.value in problem.message else f" (given: {problem.value})"
+    message = problem.message
+    for pattern, words in _PATTERNS.items():
+        message = message.replace(f"String should match pattern '{pattern}'", words)
+    return f"{name}: {message}{given}"
 
 
 def resolve(client: Client, given: str) -> str:

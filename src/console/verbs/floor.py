@@ -29,14 +29,17 @@ def queue(*, as_json: bool) -> None:
 def _paused(stats: dict[str, Any]) -> list[tuple[str, str | None]]:
     by = f" by {stats.get('paused_by')}" if stats.get("paused_by") else ""
     at = f" {printing.since(stats.get('paused_at'))} ago" if stats.get("paused_at") else ""
-    return [("queue", f"paused{by}{at}" if stats["paused"] else "open")]
+    return [
+        ("queue", f"paused{by}{at}" if stats["paused"] else "open"),
+        ("reason", stats.get("paused_reason")),
+    ]
 
 
 @click.command()
 @click.argument("reason", required=False)
 @calling.as_json
 def pause(*, reason: str | None, as_json: bool) -> None:
-    """Start no further task. What runs goes on. REASON is shown to everyone."""
+    """Start no further task. What runs goes on. `queue` tells REASON to everyone."""
     with calling.connect() as client:
         stats = client.post("/v1/queue/pause", {"reason": reason})
     if as_json:

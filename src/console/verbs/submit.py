@@ -74,6 +74,8 @@ def submit(
     as_json: bool,
 ) -> None:
     """Queue a command and print its task's id."""
+    if experiment is not None and snapshot is None:
+        calling.fail("--experiment says where a snapshot belongs: give --snapshot DIR as well")
     with calling.connect(_SNAPSHOT_WITHIN_S if snapshot else 30) as client:
         request: dict[str, Any] = {
             "job_name": name or name_for(command, snapshot, experiment),
@@ -91,7 +93,7 @@ def submit(
             "env": pairs("--env", env, os.environ),
             "metadata": pairs("--meta", meta),
             "dataset_specs": [dataset_spec(one) for one in dataset],
-            "cwd": cwd or working_folder(client.endpoint, in_copy=not command or snapshot is not None),
+            "cwd": working_folder(client.endpoint, cwd, in_copy=not command or snapshot is not None),
             "after": calling.resolve_all(client, after),
         }
         if snapshot is not None:
@@ -150,9 +152,17 @@ def dataset_spec(text: str) -> dict[str, str]:
     return spec
 
 
-def working_folder(endpoint: Endpoint, *, in_copy: bool) -> str | None:
-    """Where you are, if the engine shares this machine's files and the task has no copy to run in."""
-    return None if in_copy or not endpoint.is_local else str(Path.cwd())
+def working_folder(endpoint: Endpoint, given: str | None, *, in_copy: bool) -> str | None:
+    """What was given, else where you are; from where you are, if the engine shares this machine's files.
+
+    In a copy, it is a folder of the copy, and nothing stands for its root.
+    """
+    if in_copy or not endpoint.is_local or (given and Path(given).is_absolute()):
+        return given
+    try:
+        return str(Path.cwd() / (given or ""))
+    except FileNotFoundError:
+        calling.fail("the folder that you are in is gone: go elsewhere, or name a folder with --cwd")
 
 
 def store_snapshot(client: Client, folder: Path, experiment: str | None) -> str:
