@@ -69,6 +69,8 @@ def _throw_away_engine() -> Iterator[Client]:
         "SHOPFLOOR_CPU": str(workload.CORES),
         "SHOPFLOOR_MEMORY_GB": str(workload.MEMORY_GB),
         "SHOPFLOOR_CANCEL_GRACE_S": "1",
+        "SHOPFLOOR_KEEPER_IDLE_S": "2",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
     try:
         _engine("start")
