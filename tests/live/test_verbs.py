@@ -289,6 +289,25 @@ def test_cancel_and_retry_say_what_became_of_each(floor: EngineProcess) -> None:
     assert (task["state"], task["attempt"]) == ("completed", 2)
 
 
+def test_retry_takes_other_asks(floor: EngineProcess) -> None:
+    id_ = submit(floor, "--timeout", "20s", "--", "sh", "-c", "exit 3")
+    end(floor, id_)
+    words = ["--priority", "8", "--memory-gb", "2", "--cpu", "2", "--gpu", "1", "--retries", "0", "--timeout", "1h"]
+    assert floor.shopfloor("retry", id_, *words).stdout == f"{id_} queued again\n"
+    end(floor, id_)
+    task = shown(floor, id_)
+    wanted = {"attempt": 2, "priority": 8, "memory_gb": 2, "cpu": 2, "gpu": 1, "timeout_s": 3600}
+    assert {name: task[name] for name in wanted} == wanted
+    ran = floor.shopfloor("retry", id_, "--cpu", "400")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "--cpu: this machine has 4 (given: 400)" in ran.stderr
+    assert floor.shopfloor("retry", "--filter", "state:failed", "--cpu", "1").returncode == 2
+    busy = submit(floor, "--", "sleep", "600")
+    ran = floor.shopfloor("retry", busy, "--cpu", "1", "--json")
+    assert (ran.returncode, json.loads(ran.stdout)["done"]) == (1, [])
+    floor.shopfloor("cancel", busy, check=True)
+
+
 def test_snapshot_runs_in_a_copy_of_the_folder(floor: EngineProcess, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("print(open('data.txt').read())")
     (tmp_path / "data.txt").write_text("as it was")

@@ -5,9 +5,10 @@ from typing import Any
 import click
 
 from console import formats, printing
-from console.client import Client
+from console.client import Client, Refused
 from console.printing import Column
 from console.verbs import calling
+from console.verbs.submit import duration
 from engine.protocol.states import TaskState
 
 _WINDOW = 1000
@@ -164,21 +165,52 @@ def _code(attempt: dict[str, Any]) -> str:
 @calling.as_json
 def cancel(*, ids: tuple[str, ...], filter_: str | None, as_json: bool) -> None:
     """Cancel tasks: what runs is ended, with all that it started; what waits never starts."""
-    _bulk("cancel", "cancelled", ids, filter_, as_json=as_json)
+    with calling.connect() as client:
+        result = client.post("/v1/tasks/cancel", calling.chosen(client, ids, filter_))
+    _tell("cancelled", result, as_json=as_json)
 
 
 @click.command()
 @calling.maybe_task_ids
 @calling.filter_
+@click.option("--priority", type=click.IntRange(1, 10), help="From now on: 10 goes first.")
+@click.option("--cpu", type=click.IntRange(0), help="From now on: cores to hold.")
+@click.option("--memory-gb", type=click.IntRange(0), help="From now on: memory to hold, in GB.")
+@click.option("--gpu", type=click.IntRange(0), help="From now on: GPUs to hold.")
+@click.option("--retries", "max_retries", type=click.IntRange(0), help="From now on: tries after a failure.")
+@click.option("--timeout", metavar="TIME", help="From now on: longest run of one attempt.")
 @calling.as_json
-def retry(*, ids: tuple[str, ...], filter_: str | None, as_json: bool) -> None:
-    """Queue ended tasks once more, each as a new attempt."""
-    _bulk("retry", "queued again", ids, filter_, as_json=as_json)
-
-
-def _bulk(verb: str, done: str, ids: tuple[str, ...], filter_: str | None, *, as_json: bool) -> None:
+def retry(*, ids: tuple[str, ...], filter_: str | None, timeout: str | None, as_json: bool, **asks: int | None) -> None:
+    """Queue ended tasks once more, each as a new attempt; with other asks, if you give some."""
+    change: dict[str, float] = {name: value for name, value in asks.items() if value is not None}
+    if timeout is not None:
+        change["timeout_s"] = duration(timeout)
+    if change and filter_:
+        calling.fail("other asks go with ids, not with --filter")
     with calling.connect() as client:
-        result = client.post(f"/v1/tasks/{verb}", calling.chosen(client, ids, filter_))
+        chosen = calling.chosen(client, ids, filter_)
+        result = _retry_changed(client, chosen["ids"], change) if change else client.post("/v1/tasks/retry", chosen)
+    _tell("queued again", result, as_json=as_json)
+
+
+def _retry_changed(client: Client, ids: list[str], change: dict[str, float]) -> dict[str, Any]:
+    """As a bulk request answers. What is wrong with the change itself is wrong for all, and raised."""
+    done: list[str] = []
+    refused: dict[str, str] = {}
+    for id_ in ids:
+        try:
+            client.post(f"/v1/tasks/{id_}/retry", change)
+        except Refused as error:
+            if error.fields:
+                raise
+            refused[id_] = error.message
+        else:
+            done.append(id_)
+    return {"done": done, "refused": refused}
+
+
+def _tell(done: str, result: dict[str, Any], *, as_json: bool) -> None:
+    """What became of each of the tasks."""
     if as_json:
         printing.document(result)
     else:
