@@ -70,7 +70,7 @@ for _verb in _VERBS:
 
 @shopfloor.command()
 def demo() -> None:
-    """Show shopfloor at work, on an engine of its own that is gone afterwards."""
+    """See it at work. On an engine of its own that is gone afterwards."""
     from console.demo import run
 
     raise click.exceptions.Exit(run())
@@ -85,7 +85,7 @@ def _engine_words(context: click.Context, _parameter: click.Parameter, incomplet
 @shopfloor.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, shell_complete=_engine_words)
 def engine(words: tuple[str, ...]) -> None:
-    """Run, start, stop and inspect the engine: `shopfloor engine --help`."""
+    """Run, start, stop and inspect the engine."""
     from console.cli import become_engine
 
     become_engine(words)

@@ -11,7 +11,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:
-    """Print a script that completes verbs, options and ids of tasks.
+    """Print a script that completes verbs and ids. It knows options too.
 
     In ~/.bashrc or ~/.zshrc: eval "$(shopfloor completion bash)", or zsh. For fish, write it to
     ~/.config/fish/completions/shopfloor.fish.

@@ -13,7 +13,7 @@ from console.verbs import calling, waiting
 @click.command()
 @calling.as_json
 def queue(*, as_json: bool) -> None:
-    """How many tasks are in which state, and whether the queue is paused."""
+    """Count tasks by state. Says also whether the queue is paused, by whom and why."""
     with calling.connect() as client:
         stats = client.get("/v1/queue")
     if as_json:
@@ -65,7 +65,7 @@ def resume(*, as_json: bool) -> None:
 @click.argument("most", metavar="N|none")
 @calling.as_json
 def limit(*, group: str, most: str, as_json: bool) -> None:
-    """Limit how many tasks of a group run at once; `none` lifts the limit."""
+    """Limit how many of a group run at once. `none` lifts the limit."""
     if most != "none" and not most.isdigit():
         calling.fail(f"limit {most}: expected a number from 0 on, or none")
     with calling.connect() as client:
@@ -79,7 +79,7 @@ def limit(*, group: str, most: str, as_json: bool) -> None:
 @click.command()
 @calling.as_json
 def resources(*, as_json: bool) -> None:
-    """What this machine offers the queue, and what tasks have taken of it."""
+    """Show what there is, and what tasks have taken."""
     with calling.connect() as client:
         found = client.get("/v1/resources")
     if as_json:

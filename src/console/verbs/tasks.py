@@ -34,7 +34,7 @@ _COLUMNS = (
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many.")
 @calling.as_json
 def ls(*, filter_: str | None, state: tuple[str, ...], sort: str, limit: int, as_json: bool) -> None:
-    """List tasks: what runs first, then what waits, then what ended, the newest first."""
+    """List tasks. First what runs, then what waits, then what ended, the newest first."""
     terms = [filter_ or "", f"state:{','.join(state)}" if state else ""]
     with calling.connect() as client:
         answer = window(client, " ".join(term for term in terms if term), sort, limit)
@@ -78,7 +78,7 @@ def _row(task: dict[str, Any]) -> tuple[str, ...]:
 @calling.task_id
 @calling.as_json
 def show(*, task: str, as_json: bool) -> None:
-    """Show all that is known of one task: facts, attempts, what it left."""
+    """Show one task: facts, attempts, what it left."""
     with calling.connect() as client:
         id_ = calling.resolve(client, task)
         found = client.get(f"/v1/tasks/{id_}")
@@ -164,7 +164,7 @@ def _code(attempt: dict[str, Any]) -> str:
 @calling.filter_
 @calling.as_json
 def cancel(*, ids: tuple[str, ...], filter_: str | None, as_json: bool) -> None:
-    """Cancel tasks: what runs is ended, with all that it started; what waits never starts."""
+    """Cancel tasks. What runs is ended, with all that it started; what waits never starts."""
     with calling.connect() as client:
         result = client.post("/v1/tasks/cancel", calling.chosen(client, ids, filter_))
     _tell("cancelled", result, as_json=as_json)
@@ -181,7 +181,7 @@ def cancel(*, ids: tuple[str, ...], filter_: str | None, as_json: bool) -> None:
 @click.option("--timeout", metavar="TIME", help="From now on: longest run of one attempt.")
 @calling.as_json
 def retry(*, ids: tuple[str, ...], filter_: str | None, timeout: str | None, as_json: bool, **asks: int | None) -> None:
-    """Queue ended tasks once more, each as a new attempt; with other asks, if you give some."""
+    """Queue ended tasks once more. Each gets a new attempt, with other asks if you give some."""
     change: dict[str, float] = {name: value for name, value in asks.items() if value is not None}
     if timeout is not None:
         change["timeout_s"] = duration(timeout)
