@@ -6,14 +6,15 @@ from typing import Final
 
 from fastapi import APIRouter
 from starlette.datastructures import QueryParams
+from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from engine.api.errors import Refusal, bad_parameter
+from engine.api.errors import Refusal, bad_parameter, not_found
 from engine.api.gate import refuse_socket
 from engine.api.messages import plain
 from engine.api.parts import Parts
 from engine.control.keys import Principal
-from engine.protocol.states import MessageType
+from engine.protocol.states import ErrorCode, MessageType
 
 router = APIRouter()
 
@@ -33,7 +34,7 @@ async def follow(socket: WebSocket) -> None:
     try:
         since = _since(socket.query_params)
     except Refusal as refusal:
-        await refuse_socket(refusal, socket.scope["state"]["trace_id"], socket.receive, socket.send)
+        await refuse_socket(refusal, socket.scope, socket.receive, socket.send)
         return
     topics = [topic for topic in socket.query_params.get("topics", "").split(",") if topic]
     batched = socket.query_params.get("batch") in {"1", "true"}
@@ -41,6 +42,22 @@ async def follow(socket: WebSocket) -> None:
     await socket.accept()
     with suppress(WebSocketDisconnect):
         await _Conversation(socket, parts, principal, batched).hold(since, topics)
+
+
+@router.get("/ws", status_code=101, response_class=Response, include_in_schema=False)
+async def upgrade() -> Response:
+    raise Refusal(
+        ErrorCode.BAD_REQUEST,
+        "This is a WebSocket: ask with `Upgrade: websocket`",
+        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+        status=426,
+    )
+
+
+@router.websocket("/{path:path}")
+async def nowhere(socket: WebSocket) -> None:
+    """There is no WebSocket but the one above."""
+    await refuse_socket(not_found("WebSocket", socket.url.path), socket.scope, socket.receive, socket.send)
 
 
 class _Conversation:

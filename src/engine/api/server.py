@@ -13,8 +13,12 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from engine.api.connection import Connection, SocketConnection
+
 _BACKLOG: Final = 1024
 _SOCKET_PATH_LIMIT: Final = 107
+_PATIENCE_S: Final = 1.0
+"""At the stop, how long an answer that is under way may take: a client that does not read would hold it up."""
 _GRACE_S: Final = 3
 _FRAME_LIMIT: Final = 64 << 10
 
@@ -80,8 +84,8 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
-                ws="websockets-sansio",
+                http=Connection,
+                ws=SocketConnection,
                 interface="asgi3",
                 lifespan="off",
                 access_log=False,
@@ -113,6 +117,19 @@ class HttpServer(uvicorn.Server):
         ]
         self.started = True
         self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        hanging_up = asyncio.get_running_loop().call_later(_PATIENCE_S, self._hang_up)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            hanging_up.cancel()
+
+    def _hang_up(self) -> None:
+        for connection in list(self.server_state.connections):
+            transport: Any = connection.transport  # uvloop's is no asyncio.WriteTransport by its type
+            if transport is not None:
+                transport.abort()
 
     async def main_loop(self) -> None:
         """Sleep until the end. uvicorn's own loop wakes ten times a second, for the Date header and limits not used."""
