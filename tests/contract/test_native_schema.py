@@ -16,6 +16,7 @@ LEFT_OUT = {
     "POST /v1/tasks/batch": "the same",
     "GET /v1/tasks/{task_id}/logs/stream": "no JSON",
     "POST /v1/snapshots/archive": "no JSON",
+    "GET /ws": "a WebSocket",
 }
 MET = {200, 201, 204, 206, 400, 401, 404, 405, 409, 413, 416, 422, 503}
 

@@ -51,8 +51,17 @@ def test_nothing_to_run_is_a_422_that_says_so(http: httpx.Client) -> None:
         ({"job_name": "x" * 65}, "job_name"),
         ({"job_name": "a", "priority": 11}, "priority"),
         ({"job_name": "a", "priority": 0}, "priority"),
+        ({"job_name": "a", "priority": "5"}, "priority"),
+        ({"job_name": "a", "priority": True}, "priority"),
+        ({"job_name": "a", "priority": None}, "priority"),
         ({"job_name": "a", "cpu": -1}, "cpu"),
         ({"job_name": "a", "metadata": {"k": 1}}, "metadata.k"),
+        ({"job_name": "a", "metadata": {"path": 1}}, "metadata.path"),
+        ({"job_name": "a", "command": ["true"], "metadata": {"k": "x" * 70_000}}, "metadata"),
+        ({"job_name": "a", "command": ["true", "x" * 140_000]}, "command"),
+        ({"job_name": "a", "command": ["x" * 70_000] * 16}, "command"),
+        ({"job_name": "a", "command": ["true"], "env": {"A": "x" * 140_000}}, "env.A"),
+        ({"job_name": "a", "command": ["true"], "args": "a\0b"}, "args"),
         ({"job_name": "a", "dataset_specs": [{"name": "d"}]}, "dataset_specs.0.source"),
         ({"job_name": "a", "colour": "red"}, "colour"),
         ({"job_name": "a", "command": []}, "command"),
@@ -63,6 +72,23 @@ def test_a_bad_body_names_the_field(http: httpx.Client, body: dict[str, object],
     assert code(answer) == (422, "VALIDATION_ERROR")
     assert [found["field"] for found in answer.json()["fields"]] == [field]
     assert answer.json()["fields"][0]["message"]
+
+
+def test_an_error_shows_what_was_given_as_json_and_what_there_is(http: httpx.Client) -> None:
+    (found,) = http.post("/v1/tasks", json={"job_name": "a", "priority": None}).json()["fields"]
+    assert found["value"] == "null"
+    (found,) = http.post("/v1/tasks", json={"job_name": "a", "colour": True}).json()["fields"]
+    assert found["value"] == "true"
+    assert "job_name, priority" in found["message"]
+    assert http.post("/v1/tasks", json=[]).json()["error"] == "The body must be a JSON object"
+
+
+def test_what_is_quoted_in_an_error_is_cut(http: httpx.Client) -> None:
+    answer = http.get(f"/v1/tasks/{'x' * 9000}")
+    assert code(answer) == (404, "NOT_FOUND")
+    answer_to_after = http.post("/v1/tasks", json={"job_name": "a", "command": ["true"], "after": ["y" * 9000]})
+    assert code(answer_to_after) == (422, "VALIDATION_ERROR")
+    assert max(len(answer.content), len(answer_to_after.content)) < 4000
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"job_name": }'])
@@ -98,8 +124,26 @@ def test_what_is_not_there_is_a_404(http: httpx.Client) -> None:
         assert code(answer) == (404, "NOT_FOUND")
 
 
-def test_a_method_that_is_not_there_is_a_405_in_the_same_format(http: httpx.Client) -> None:
-    assert code(http.put("/v1/tasks", json={})) == (405, "BAD_REQUEST")
+def test_a_method_that_is_not_there_is_a_405_that_says_which_are(http: httpx.Client) -> None:
+    answer = http.put("/v1/tasks", json={})
+    assert code(answer) == (405, "BAD_REQUEST")
+    assert answer.headers["allow"] == "GET, HEAD, POST"
+    assert http.put("/v1/tasks/zzzzzzzz").headers["allow"] == "DELETE, GET, HEAD, PATCH"
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/tasks?limit=1", "/v1/tasks/zzzzzzzz"])
+def test_head_is_get_without_the_body(http: httpx.Client, path: str) -> None:
+    head, get = http.head(path), http.get(path)
+    assert head.status_code == get.status_code
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert int(head.headers["content-length"]) > 0
+    assert not head.content
+
+
+def test_head_of_a_log_that_is_followed_ends(http: httpx.Client) -> None:
+    task = http.post("/v1/tasks", json={"job_name": "long", "command": ["sleep", "600"]}).json()
+    assert http.head(f"/v1/tasks/{task['id']}/logs/stream", timeout=5).status_code == 200
+    http.delete(f"/v1/tasks/{task['id']}")
 
 
 def test_cancelling_is_idempotent(http: httpx.Client, shared_engine: EngineProcess) -> None:
@@ -175,4 +219,15 @@ def test_the_description_of_the_api_holds_both_apis(http: httpx.Client) -> None:
     named = json.dumps(document)
     wanted = {part.partition('"')[0] for part in named.split("#/components/schemas/")[1:]}
     assert wanted <= set(document["components"]["schemas"])
-    assert http.get("/docs").status_code == 200
+    assert set(document["paths"]["/ws"]["get"]["responses"]) >= {"101", "401", "429"}
+    stream = document["paths"]["/v1/tasks/{task_id}/logs/stream"]["get"]
+    assert "text/event-stream" in stream["responses"]["200"]["content"]
+
+
+def test_the_page_about_the_api_loads_nothing(http: httpx.Client) -> None:
+    page = http.get("/docs")
+    assert page.status_code == 200
+    assert "POST /v1/tasks/batch" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for loading in ("<script", "<link", "<img", "@import", "src="):
+        assert loading not in page.text

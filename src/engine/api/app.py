@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from engine.api import errors, live, openapi
+from engine.api import docs, errors, live, openapi
 from engine.api.contracts import worker
 from engine.api.gate import Gate
 from engine.api.limits import RateLimiter
@@ -17,14 +17,14 @@ def create_app(parts: Parts) -> ASGIApp:
         title="shopfloor",
         version=parts.version,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
     )
     app.state.parts = parts
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     errors.install(app)
-    for router in (tasks.router, worker.router, queue.router, logs.router, work.router, keys.router, system.router):
-        app.include_router(router)
-    app.include_router(live.router)
+    # the routes themselves: an included router is searched twice for each request, and hides what it can do from a 405
+    for router in (worker, tasks, queue, logs, work, keys, system, docs, live):
+        app.router.routes.extend(router.router.routes)
     limit = parts.settings.contracts.worker
     return Gate(app, parts.keys, RateLimiter(limit.rate_per_minute, limit.rate_per_hour), parts.counts)

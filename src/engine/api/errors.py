@@ -1,14 +1,16 @@
 """Every failure leaves in the worker contract's format: `error`, `code`, `trace_id`, and `fields` of a 422."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from engine.control.errors import Problem
 from engine.protocol.errors import FieldError
@@ -37,6 +39,9 @@ _STORE_WORDS: Final[Mapping[type[StoreError], str]] = {
     LockedDatabase: "is held by another program; nothing was changed",
 }
 _VALUE_SHOWN: Final = 100
+_METHOD_NOT_ALLOWED: Final = 405
+_MESSAGE_SHOWN: Final = 1500
+_FIELDS_SHOWN: Final = 100
 
 
 class Refusal(Exception):
@@ -63,7 +68,8 @@ class Refusal(Exception):
 
     def body(self, trace_id: str) -> bytes:
         """The error body as JSON bytes."""
-        content: dict[str, object] = {"error": self.message, "code": self.code, "trace_id": trace_id}
+        error = _clipped(self.message, _MESSAGE_SHOWN)
+        content: dict[str, object] = {"error": error, "code": self.code, "trace_id": trace_id}
         if self.fields:
             content["fields"] = [field.model_dump(exclude_none=True) for field in self.fields]
         return to_json(content)
@@ -100,35 +106,56 @@ def install(app: FastAPI) -> None:
 
 def from_problem(problem: Problem) -> Refusal:
     """What the operator's commands refuse, as an answer."""
-    return Refusal(problem.code, problem.message, tuple(problem.fields))
+    fields = [
+        FieldError(
+            field=field.field,
+            message=_clipped(field.message, _MESSAGE_SHOWN),
+            value=None if field.value is None else _shown(field.value),
+        )
+        for field in problem.fields
+    ]
+    return Refusal(problem.code, problem.message, fields)
 
 
-def from_validation(errors: Iterable[Mapping[str, Any]]) -> Refusal:
-    """Pydantic's findings: malformed JSON and bad parameters are a 400, a body that breaks the rules is a 422."""
-    found = list(errors)
-    if any(error["type"] == "json_invalid" for error in found):
-        why = next((error.get("ctx", {}).get("error") for error in found if error.get("ctx")), None)
-        return Refusal(ErrorCode.BAD_REQUEST, f"The body is not JSON: {why}" if why else "The body is not JSON")
-    in_body = not any(error["loc"] and error["loc"][0] in {"query", "path", "header"} for error in found)
-    fields = [_field(error) for error in found]
+def from_body(errors: Sequence[Mapping[str, Any]], model: type[BaseModel]) -> Refusal:
+    """Pydantic's findings about a body: a 400 for what is no JSON, a 422 that names each field against the rules."""
+    for error in errors:
+        if error["type"] == "json_invalid":
+            return Refusal(ErrorCode.BAD_REQUEST, f"The body is not JSON: {error['ctx']['error']}")
+        if not error["loc"]:
+            return Refusal(ErrorCode.VALIDATION_ERROR, "The body must be a JSON object")
+    return _named(ErrorCode.VALIDATION_ERROR, [_field(error, error["loc"], model) for error in errors])
+
+
+def _from_parameters(error: RequestValidationError) -> Refusal:
+    """The framework reads parameters alone, so what it finds is about one: its place stands before its name."""
+    return _named(ErrorCode.BAD_REQUEST, [_field(found, found["loc"][1:]) for found in error.errors()])
+
+
+def _named(code: ErrorCode, fields: Sequence[FieldError]) -> Refusal:
     first = fields[0]
-    message = f"{first.field}: {first.message}" if first.field else first.message
-    if len(fields) > 1:
-        message += f" (and {len(fields) - 1} more)"
-    return Refusal(ErrorCode.VALIDATION_ERROR if in_body else ErrorCode.BAD_REQUEST, message, fields)
+    more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
+    return Refusal(code, f"{first.field}: {first.message}{more}", fields[:_FIELDS_SHOWN])
 
 
-def _field(error: Mapping[str, Any]) -> FieldError:
-    where = [str(part) for part in error["loc"] if part not in {"body", "query", "path", "header"}]
+def _field(error: Mapping[str, Any], where: Sequence[object], model: type[BaseModel] | None = None) -> FieldError:
     message = str(error["msg"])
+    if error["type"] == "extra_forbidden":
+        known = f"; there are {', '.join(model.model_fields)}" if model is not None and len(where) == 1 else ""
+        message = f"There is no such field{known}"
     given = error.get("input")
     value = None if error["type"] == "missing" or isinstance(given, dict | list) else _shown(given)
-    return FieldError(field=".".join(where), message=message, value=value)
+    return FieldError(field=_clipped(".".join(map(str, where)), _VALUE_SHOWN), message=message, value=value)
 
 
 def _shown(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= _VALUE_SHOWN else text[:_VALUE_SHOWN] + "…"
+    """A value as the client wrote it in JSON; text stands without its quotes."""
+    text = to_json(value).decode() if value is None or isinstance(value, bool) else str(value)
+    return _clipped(text, _VALUE_SHOWN)
+
+
+def _clipped(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _from_filter(error: FilterError) -> Refusal:
@@ -155,7 +182,7 @@ _TRANSLATIONS: Final[Mapping[type[Exception], Callable[[Any], Refusal]]] = {
     Problem: from_problem,
     StoreError: _from_store,
     FilterError: _from_filter,
-    RequestValidationError: lambda error: from_validation(error.errors()),
+    RequestValidationError: _from_parameters,
     HTTPException: _from_http,
     Exception: lambda _: internal_error(),
 }
@@ -166,6 +193,19 @@ def _answering(translate: Callable[[Any], Refusal]) -> Callable[[Request, Except
         trace_id: str = request.scope["state"]["trace_id"]
         if isinstance(error, StoreError):
             log.error("%s [trace %s]", error, trace_id)
-        return translate(error).response(trace_id)
+        refusal = translate(error)
+        if refusal.http_status == _METHOD_NOT_ALLOWED:
+            refusal.headers = {"Allow": ", ".join(_methods(request))}
+        request.scope["state"]["refused"] = refusal.message
+        return refusal.response(trace_id)
 
     return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """What can be asked of a path. The framework names the methods of one of its routes alone."""
+    allowed: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            allowed |= getattr(route, "methods", None) or set()
+    return sorted(allowed | {"HEAD"} if "GET" in allowed else allowed)

@@ -16,7 +16,7 @@ from engine.api.errors import Refusal, not_found
 from engine.protocol.states import ErrorCode
 
 _PIECE: Final = 256 << 10
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)\Z")
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 
 
 async def file_reply(request: Request, folder: Path, name: str, media_type: str, inline: bool = False) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 from starlette.requests import ClientDisconnect
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 BODY_LIMIT: Final = 16 << 20
 _LIMITS: Final[Mapping[str, int]] = {"/v1/snapshots/archive": ARCHIVE_BYTES}
 _FAILURES_PER_MINUTE: Final = 60
+_REFUSED: Final = 400
+_SHOWN: Final = 300
 _NO_KEY: Final = "Invalid or missing API key"
 
 
@@ -69,6 +71,9 @@ class Gate:
     async def _http(self, scope: Scope, receive: Receive, send: Send, trace_id: str) -> None:
         began = time.perf_counter()
         status = 0
+        bodyless = scope["method"] == "HEAD"
+        if bodyless:  # what can be read can be asked for its headers
+            scope = {**scope, "method": "GET"}
         added = [(b"x-trace-id", trace_id.encode()), (b"date", self._now())]
 
         async def deliver(message: Message) -> None:
@@ -76,7 +81,11 @@ class Gate:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *added]
-            await send(message)
+                await send(message)
+                if bodyless:
+                    await send({"type": "http.response.body", "body": b""})
+            elif not bodyless:
+                await send(message)
 
         try:
             allowance = self._admit(scope)
@@ -84,6 +93,7 @@ class Gate:
                 added += _rate_headers(allowance)
             await self._app(scope, _bounded(scope, receive), deliver)
         except Refusal as refusal:
+            scope["state"]["refused"] = refusal.message
             if not status:
                 await refusal.response(trace_id)(scope, receive, deliver)
         except (ClientDisconnect, ConnectionError):
@@ -94,6 +104,8 @@ class Gate:
                 await internal_error().response(trace_id)(scope, receive, deliver)
         finally:
             self._counts.add(scope, status, time.perf_counter() - began)
+            if status >= _REFUSED:
+                _note(scope, "HEAD" if bodyless else scope["method"], status, trace_id)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send, trace_id: str) -> None:
         refused: Refusal | None = None
@@ -103,7 +115,7 @@ class Gate:
         except Refusal as refusal:
             refused = refusal
         if refused is not None:
-            await refuse_socket(refused, trace_id, receive, send)
+            await refuse_socket(refused, scope, receive, send)
             return
         self._counts.sockets += 1
         try:
@@ -157,9 +169,12 @@ class Gate:
         return self._date
 
 
-async def refuse_socket(refusal: Refusal, trace_id: str, receive: Receive, send: Send) -> None:
+async def refuse_socket(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a WebSocket's handshake with an error over HTTP."""
     await receive()
+    trace_id: str = scope["state"]["trace_id"]
+    scope["state"]["refused"] = refusal.message
+    _note(scope, "WebSocket", refusal.http_status, trace_id)
     body = refusal.body(trace_id)
     headers = {"Content-Type": "application/json", "X-Trace-Id": trace_id, **(refusal.headers or {})}
     await send(
@@ -170,6 +185,15 @@ async def refuse_socket(refusal: Refusal, trace_id: str, receive: Receive, send:
         }
     )
     await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _note(scope: Scope, method: str, status: int, trace_id: str) -> None:
+    """The line that support finds by the trace id of a client's error. Never the query: it may hold a key."""
+    principal: Principal | None = scope["state"].get("principal")
+    who = f"{principal.name!a}" if principal is not None else "nobody known"
+    path = quote(scope["path"][:_SHOWN])
+    why = ascii(scope["state"].get("refused", ""))[:_SHOWN]
+    log.info("%s %s of %s was answered %d %s [trace %s]", method, path, who, status, why, trace_id)
 
 
 def _too_many(allowance: Allowance) -> Refusal:

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.api.errors import from_validation
+from engine.api.errors import from_body
 from engine.events import Event
 from engine.protocol.events import EventView
 from engine.protocol.wire import Request as Wish
@@ -29,11 +29,11 @@ async def optional_body_of(request: Request, model: type[Asked]) -> Asked | None
 
 
 def parse(raw: bytes, model: type[Asked]) -> Asked:
-    """JSON bytes as `model`; raises Refusal as `body_of` does."""
+    """JSON bytes as `model`, each field of the very type that is documented; raises Refusal as `body_of` does."""
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
-        raise from_validation(error.errors(include_url=False)) from None
+        raise from_body(error.errors(include_url=False), model) from None
 
 
 def reply(value: BaseModel, status: int = 200) -> Response:

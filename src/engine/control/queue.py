@@ -40,7 +40,9 @@ class Queue:
         if pause is None:
             return stats
         at = datetime.fromtimestamp(pause.at, UTC)
-        return stats.model_copy(update={"paused": True, "paused_by": pause.by, "paused_at": at})
+        return stats.model_copy(
+            update={"paused": True, "paused_by": pause.by, "paused_at": at, "paused_reason": pause.reason}
+        )
 
     async def resources(self) -> ResourcesView:
         """What there is, and what live tasks have taken of it."""

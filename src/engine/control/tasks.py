@@ -22,6 +22,11 @@ _DIGITS: Final = 8
 _TOGETHER: Final = 500
 """Tasks of a bulk action that share a transaction: others get their turn in between."""
 _MOST: Final = 100_000
+_WORD_BYTES: Final = 128 << 10
+"""The longest word or variable that Linux hands to a process, its closing NUL included."""
+_WORDS_BYTES: Final = 1 << 20
+_METADATA_BYTES: Final = 64 << 10
+_ID_SHOWN: Final = 64
 _HAS_ENDED: Final = "state:" + ",".join(sorted(ENDED))
 
 
@@ -48,14 +53,15 @@ class Tasks:
         try:
             views = await self._scheduler.submit(new)
         except Refused as refused:
-            raise _problem(refused) from refused
+            found = _problem(refused)
+            raise _placed(found, _waiting(requests, refused)) if several else found from refused
         return [TaskView.model_validate(view) for view in views]
 
     async def show(self, task_id: str) -> TaskView:
         """The task as it stands; for one that is queued or blocked, `reason` says what it waits for."""
         task = await self._reads.task(task_id)
         if task is None:
-            raise Problem(ErrorCode.NOT_FOUND, f"no task {task_id}")
+            raise Problem(ErrorCode.NOT_FOUND, f"no task {task_id[:_ID_SHOWN]}")
         if task.state is TaskState.BLOCKED:
             waits = await self._waits_for(task)
         else:
@@ -118,7 +124,7 @@ class Tasks:
             except MaterialError as error:
                 raise Problem(ErrorCode.VALIDATION_ERROR, str(error)) from error
             command, snapshot_id, specs = resolved.command, resolved.snapshot_id, resolved.dataset_specs
-        _check_command(command)
+        _check_command(command, request)
         return NewTask(_new_id(), self._scheduler.place(), self._clock(), request, command, snapshot_id, specs, user)
 
     def _check(self, request: SubmitTask) -> None:
@@ -133,6 +139,12 @@ class Tasks:
         for name, value in request.env.items():
             if not name or "=" in name or "\0" in name + value:
                 raise invalid(f"env.{name}", "a name must not be empty nor hold '=', and neither part a NUL")
+            if _size(name, value) > _WORD_BYTES - 2:
+                raise invalid(f"env.{name}", f"must be shorter than {_WORD_BYTES >> 10} KiB")
+        if _size(*request.env, *request.env.values()) > _WORDS_BYTES:
+            raise invalid("env", f"must be at most {_WORDS_BYTES >> 20} MiB in all")
+        if _size(*request.metadata, *request.metadata.values()) > _METADATA_BYTES:
+            raise invalid("metadata", f"must be at most {_METADATA_BYTES >> 10} KiB in all")
         self._check_ask(Ask(request.cpu, request.memory_gb, request.gpu))
 
     def _check_change(self, change: TaskChange | None) -> None:
@@ -154,14 +166,32 @@ class Tasks:
             raise Problem(ErrorCode.VALIDATION_ERROR, "give either ids or a filter")
         if request.filter is None:
             return request.ids
+        if not request.filter.strip():
+            raise invalid("filter", "must say which tasks; a blank one would mean all of them", request.filter)
         return await self._reads.ids_matching(f"{request.filter} {only}", _MOST)
 
 
-def _check_command(command: Sequence[str]) -> None:
+def _check_command(command: Sequence[str], request: SubmitTask) -> None:
     if not command or not command[0]:
         raise invalid("command", "must name a program")
+    if request.args is not None and "\0" in request.args:
+        raise invalid("args", "must not hold a NUL")
     if any("\0" in word for word in command):
         raise invalid("command", "must not hold a NUL")
+    if any(_size(word) >= _WORD_BYTES for word in command):
+        raise invalid("command", f"each word must be shorter than {_WORD_BYTES >> 10} KiB")
+    if _size(*command) > _WORDS_BYTES:
+        raise invalid("command", f"must be at most {_WORDS_BYTES >> 20} MiB in all")
+
+
+def _size(*texts: str) -> int:
+    """Bytes of the texts in UTF-8."""
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+
+
+def _waiting(requests: Sequence[SubmitTask], refused: Refused) -> int:
+    """Which task of several waits for what is not there."""
+    return next((number for number, request in enumerate(requests) if refused.value in request.after), 0)
 
 
 async def _bulk(ids: Sequence[str], do: Callable[[Sequence[str]], Awaitable[dict[str, Refused | None]]]) -> BulkResult:

@@ -28,7 +28,10 @@ class EngineFile(View):
 
 
 class QueueStats(View):
-    """The worker contract's counts (`completed` and `failed` are today's, local midnight) and the native ones."""
+    """The worker contract's counts (`completed` and `failed` are today's, local midnight) and the native ones.
+
+    `ended_today` is by state: what was cancelled or skipped is `failed` in the contract, not there.
+    """
 
     queued: int
     running: int
@@ -36,9 +39,11 @@ class QueueStats(View):
     failed: int
     workers: int
     by_state: dict[str, int] = Field(default_factory=dict)
+    ended_today: dict[str, int] = Field(default_factory=dict)
     paused: bool = False
     paused_by: str | None = None
     paused_at: datetime | None = None
+    paused_reason: str | None = None
     seq: int = 0
 
 

@@ -9,9 +9,15 @@ from pydantic import Field, StringConstraints
 from engine.protocol.states import JobState, PhaseState, Role
 from engine.protocol.wire import Request, View
 
+# no control character, nor one that turns the direction of what follows: names are shown on terminals
+_PLAIN = r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+_NAME = rf"^{_PLAIN}*[^\s\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{_PLAIN}*$"
+
+ExperimentName = Annotated[str, StringConstraints(pattern=_NAME, min_length=1, max_length=128)]
+
 
 class CreateExperiment(Request):
-    name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    name: ExperimentName
     description: str | None = Field(default=None, max_length=4096)
 
 
@@ -44,7 +50,7 @@ class StoreSnapshot(Request):
     """A folder on the engine's machine to copy, and the experiment it belongs to."""
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-    experiment: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    experiment: ExperimentName | None = None
 
 
 class JobView(View):
@@ -136,7 +142,7 @@ class KeyView(View):
 
 
 class CreateKey(Request):
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    name: Annotated[str, StringConstraints(pattern=_NAME, min_length=1, max_length=64)]
     role: Role = Role.OPERATOR
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from engine.api.contracts.worker import require_task
 from engine.api.errors import bad_parameter, not_found
 from engine.api.files import file_reply
+from engine.api.openapi import gives
 from engine.api.parts import Parts, parts_of
 from engine.api.replies import reply
 from engine.events import Lagged, Subscription
@@ -60,16 +61,18 @@ async def window(
     )
 
 
-@router.get("/v1/tasks/{task_id}/logs/raw", response_class=Response)
+@router.get("/v1/tasks/{task_id}/logs/raw", response_class=Response, responses=gives("text/plain", ranges=True))
 async def raw(request: Request, task_id: str, attempt: Attempt = None) -> Response:
     """The bytes as they were printed; honours `Range`."""
     parts = parts_of(request)
     number = _attempt(await require_task(parts, task_id), attempt)
     path = parts.output.path(task_id, number)
+    if not parts.output.size(task_id, number):
+        return Response(media_type="text/plain; charset=utf-8")
     return await file_reply(request, path.parent, path.name, "text/plain; charset=utf-8", inline=True)
 
 
-@router.get("/v1/tasks/{task_id}/logs/stream", response_class=Response)
+@router.get("/v1/tasks/{task_id}/logs/stream", response_class=Response, responses=gives("text/event-stream"))
 async def stream(request: Request, task_id: str, attempt: Attempt = None, offset: Offset = 0) -> Response:
     """Server-sent events: `log` with `offset`, `next_offset` and `text`, and `end` with the `state` and `exit_code`.
 

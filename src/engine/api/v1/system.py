@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from engine.api.openapi import gives
 from engine.api.parts import parts_of
 from engine.api.replies import event_view, reply
 from engine.protocol.events import EventView
@@ -53,7 +54,7 @@ async def events(
     return Response(window.model_dump_json(), media_type="application/json")
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=gives("text/plain"))
 async def metrics(request: Request) -> Response:
     """The state of now in Prometheus' text format."""
     from engine.api.metrics import CONTENT_TYPE, Reading, exposition

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from engine.api.contracts.worker import require_task
 from engine.api.errors import not_found
 from engine.api.files import file_reply
-from engine.api.openapi import takes
+from engine.api.openapi import gives, takes
 from engine.api.parts import parts_of, user_of
 from engine.api.replies import body_of, event_view, optional_body_of, reply, reply_list
 from engine.protocol.events import EventView
@@ -97,7 +97,11 @@ async def artifacts(request: Request, task_id: str) -> Response:
     return reply_list(await parts.reads.artifacts(task_id))
 
 
-@router.get("/v1/tasks/{task_id}/artifacts/{artifact_id}/content", response_class=Response)
+@router.get(
+    "/v1/tasks/{task_id}/artifacts/{artifact_id}/content",
+    response_class=Response,
+    responses=gives("application/octet-stream", ranges=True),
+)
 async def artifact_content(request: Request, task_id: str, artifact_id: str) -> Response:
     """An artifact's bytes; honours `Range`."""
     parts = parts_of(request)

@@ -13,6 +13,7 @@ from engine.protocol.wire import Window
 from engine.protocol.work import (
     ApprovalView,
     CostsView,
+    ExperimentName,
     JobView,
     PhaseView,
     SnapshotView,
@@ -44,9 +45,7 @@ async def store_snapshot(request: Request) -> Response:
     response_model=SnapshotView,
     openapi_extra={"requestBody": {"required": True, "content": {"application/gzip": {"schema": {"type": "string"}}}}},
 )
-async def store_archive(
-    request: Request, experiment: Annotated[str | None, Query(min_length=1, max_length=128)] = None
-) -> Response:
+async def store_archive(request: Request, experiment: Annotated[ExperimentName | None, Query()] = None) -> Response:
     """Keep a folder that the client packed as `.tar.gz`: the body is the archive, streamed to disk."""
     stored = await parts_of(request).experiments.store_archive(request.stream(), experiment, user_of(request))
     return reply(stored, 201)
@@ -76,9 +75,20 @@ async def job_phases(request: Request, job_id: str) -> Response:
 
 
 @router.get("/v1/phases", response_model=Window[PhaseView])
-async def list_phases(request: Request, limit: Limit = 50, offset: Offset = 0) -> Response:
-    """The phases of all jobs that have not ended."""
-    return reply(await parts_of(request).reads.phases(limit=limit, offset=offset))
+async def list_phases(
+    request: Request,
+    job_id: Annotated[str | None, Query(max_length=128)] = None,
+    limit: Limit = 50,
+    offset: Offset = 0,
+) -> Response:
+    """The phases of all jobs that have not ended; with `job_id` those of one job, in the order of its graph."""
+    reads = parts_of(request).reads
+    if job_id is None:
+        return reply(await reads.phases(limit=limit, offset=offset))
+    seq = parts_of(request).hub.newest
+    found = await reads.job_phases(job_id)
+    rows = found[offset : offset + limit]
+    return reply(Window[PhaseView](rows=rows, total=len(found), limit=limit, offset=offset, seq=seq))
 
 
 @router.get("/v1/costs", response_model=CostsView)
