@@ -24,6 +24,7 @@ _SWEEPS_ON_SCREEN = 40
 _SWEEPS_IN_A_PIPE = 8
 _PATIENCE_S = 120.0
 _FREE_OF_TASKS_WITHIN_S = 20.0
+_LONGEST_FOLDER = 70
 
 
 def run() -> int:
@@ -60,7 +61,7 @@ def _leaving_cleanly() -> Iterator[None]:
 @contextmanager
 def _throw_away_engine() -> Iterator[Client]:
     """An engine on a home that is gone afterwards, and with it the engine and all that it ran."""
-    home = Path(tempfile.mkdtemp(prefix="shopfloor-demo-"))
+    home = throw_away_home()
     for name in [name for name in os.environ if name.startswith("SHOPFLOOR_")]:
         del os.environ[name]
     os.environ |= {
@@ -73,20 +74,29 @@ def _throw_away_engine() -> Iterator[Client]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
     try:
-        _engine("start")
+        _engine(home, "start")
         try:
             with Client(find_endpoint(home), timeout_s=30) as client:
                 yield client
         finally:
             _end_tasks(home)
-            _engine("stop", "--leave", "--timeout=20")
+            _engine(home, "stop", "--leave", "--timeout=20")
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _engine(*words: str) -> None:
+def throw_away_home() -> Path:
+    """A fresh folder whose path leaves room for the name of a socket, which many a `TMPDIR` does not."""
+    name = "shopfloor-demo-"
+    too_long = len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER
+    return Path(tempfile.mkdtemp(prefix=name, dir="/tmp" if too_long else None))  # noqa: S108
+
+
+def _engine(home: Path, *words: str) -> None:
+    """Run a verb of the engine, which reads no one's settings file: a database named there is not for a demo."""
     ran = subprocess.run(
         [sys.executable, "-m", "engine", *words],
+        env={**os.environ, "XDG_CONFIG_HOME": str(home / "config")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
