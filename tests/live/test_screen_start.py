@@ -1,15 +1,17 @@
 """`shopfloor` and `shopfloor demo` in a real terminal: what is started, and what is left when it is closed."""
 
 import os
+import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.terminal import Terminal
 from tests.conftest import MakeEngine
-from tests.engine_process import processes_of
+from tests.engine_process import end_processes_of, processes_of, short_home
 
 pytestmark = pytest.mark.live
 SHOPFLOOR = [sys.executable, "-m", "console.cli"]
@@ -38,12 +40,21 @@ def test_a_remote_engine_that_is_gone_is_not_started_here(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Its path is short enough for a home below it, whoever runs the tests."""
+    made = short_home()
+    yield made
+    end_processes_of(made)
+    shutil.rmtree(made, ignore_errors=True)
+
+
 @pytest.mark.parametrize("leave", ["q", "hang-up"])
-def test_demo_on_a_screen_leaves_nothing(leave: str, tmp_path: Path) -> None:
-    environment = {"TMPDIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+def test_demo_on_a_screen_leaves_nothing(leave: str, folder: Path) -> None:
+    environment = {"TMPDIR": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
     with Terminal([*SHOPFLOOR, "demo"], environment=environment) as terminal:
         terminal.until(b"train-large")
-        assert processes_of(tmp_path), "an engine and tasks work for the demo"
+        assert processes_of(folder), "an engine and tasks work for the demo"
         if leave == "q":
             os.write(terminal.fd, b"q")
             assert terminal.wait(30) == 0
@@ -54,8 +65,8 @@ def test_demo_on_a_screen_leaves_nothing(leave: str, tmp_path: Path) -> None:
                 assert time.monotonic() < deadline, "it outlives its terminal"
                 time.sleep(0.05)
             terminal.pid = 0
-    left = [process.cmdline() for process in processes_of(tmp_path)]
+    left = [process.cmdline() for process in processes_of(folder)]
     assert all("keeper" in " ".join(words) for words in left), (
         "only the keeper is left, which goes when it has been idle"
     )
-    assert not list(tmp_path.glob("shopfloor-demo-*")), "the home is gone"
+    assert not list(folder.glob("shopfloor-demo-*")), "the home is gone"
