@@ -1,9 +1,10 @@
 """What an operator can ask for about tasks: submit, cancel, retry, change; one or many."""
 
+import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from engine.control.errors import Problem, invalid
 from engine.materials.errors import InvalidInput, MaterialError
@@ -21,6 +22,8 @@ _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _DIGITS: Final = 8
 _TOGETHER: Final = 500
 """Tasks of a bulk action that share a transaction: others get their turn in between."""
+_WITHOUT_PAUSE: Final = 250
+"""Tasks of a batch that are looked at while all else waits."""
 _MOST: Final = 100_000
 _WORD_BYTES: Final = 128 << 10
 """The longest word or variable that Linux hands to a process, its closing NUL included."""
@@ -28,6 +31,8 @@ _WORDS_BYTES: Final = 1 << 20
 _METADATA_BYTES: Final = 64 << 10
 _ID_SHOWN: Final = 64
 _HAS_ENDED: Final = "state:" + ",".join(sorted(ENDED))
+
+Item = TypeVar("Item")
 
 
 class Tasks:
@@ -45,7 +50,7 @@ class Tasks:
         """Queue tasks, all or none. Each is on disk when this returns."""
         several = len(requests) > 1
         new = []
-        for number, request in enumerate(requests):
+        async for number, request in _in_turns(requests):
             try:
                 new.append(await self._accepted(request, user))
             except Problem as problem:
@@ -55,7 +60,7 @@ class Tasks:
         except Refused as refused:
             found = _problem(refused)
             raise _placed(found, _waiting(requests, refused)) if several else found from refused
-        return [TaskView.model_validate(view) for view in views]
+        return [TaskView.model_validate(view) async for _, view in _in_turns(views)]
 
     async def show(self, task_id: str) -> TaskView:
         """The task as it stands; for one that is queued or blocked, `reason` says what it waits for."""
@@ -169,6 +174,14 @@ class Tasks:
         if not request.filter.strip():
             raise invalid("filter", "must say which tasks; a blank one would mean all of them", request.filter)
         return await self._reads.ids_matching(f"{request.filter} {only}", _MOST)
+
+
+async def _in_turns(items: Sequence[Item]) -> AsyncIterator[tuple[int, Item]]:
+    """The items with their numbers; others get the loop in between."""
+    for number, item in enumerate(items):
+        if number % _WITHOUT_PAUSE == _WITHOUT_PAUSE - 1:
+            await asyncio.sleep(0)
+        yield number, item
 
 
 def _check_command(command: Sequence[str], request: SubmitTask) -> None:
