@@ -112,7 +112,7 @@ def _drain(reading: int) -> bytes:
 
 
 def _running(home: Home) -> str | None:
-    found = LocalEngine(home).status() if home.socket.exists() else None
+    found = LocalEngine(home).status()
     return f"An engine (pid {found['pid']}) runs at {found['url']} already" if found else None
 
 

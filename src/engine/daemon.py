@@ -10,10 +10,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
 import uvloop
@@ -36,6 +36,7 @@ from engine.machine import detect
 from engine.maintenance import Chore, Maintenance
 from engine.materials.prepare import Materials
 from engine.output import Output
+from engine.patience import LEAVE_WITHIN_S, out_of_time
 from engine.protocol.machine import EngineFile
 from engine.protocol.states import ExecutorName
 from engine.scheduler import recovery
@@ -51,6 +52,8 @@ from engine.store.writer import Transaction, Writer
 log = logging.getLogger(__name__)
 
 _WORKER: Final = "worker"
+
+T = TypeVar("T")
 
 StopMode = Literal["leave", "drain"]
 _STOP_SIGNALS: Final[dict[signal.Signals, StopMode | None]] = {
@@ -87,6 +90,8 @@ def serve(settings: Settings, *, background: bool = False) -> None:
         except (ListenError, KeyFileError, KeeperError, StoreError) as error:
             log.error("%s", error)  # noqa: TRY400 - its words say all
             raise StartError(str(error)) from error
+        except StartError:
+            raise
         except Exception as error:
             log.exception("the engine failed")
             raise StartError(f"The engine failed: {error!r}; its log in {home.logs} says where") from error
@@ -111,11 +116,15 @@ class Daemon:
         async with AsyncExitStack() as stack:
             listeners, unix = self._listeners(stack)
             self._heed_signals(stack)
-            parts, scheduler, writer = await self._compose(stack, f"http://{_address(listeners[0])}")
+            composed = await self._unless_stopped(self._compose(stack, f"http://{_address(listeners[0])}"))
+            if composed is None:
+                log.info("stopped before it was ready")
+                return
+            parts, scheduler, writer = composed
             server = HttpServer(create_app(parts), listeners, unix)
             serving = asyncio.create_task(server.serve())
             serving.add_done_callback(lambda _: self._give_up())
-            await server.ready.wait()
+            await self._unless_stopped(server.ready.wait())
             _settle_memory()
             await _tell(writer, "engine.started", parts.worker_id, {"version": self._version})
             self._announce(parts.url)
@@ -125,6 +134,17 @@ class Daemon:
                 parts.hub.close()
                 server.stop()
                 await serving
+
+    async def _unless_stopped(self, work: Coroutine[None, None, T]) -> T | None:
+        """Its result; None when a signal came first."""
+        working = asyncio.create_task(work)
+        either: list[asyncio.Future[Any]] = [working, self._stop]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            out_of_time(LEAVE_WITHIN_S, self._home)
+            working.cancel()
+            await asyncio.wait([working])
+        return None if working.cancelled() else working.result()
 
     async def _compose(self, stack: AsyncExitStack, url: str) -> tuple[Parts, Scheduler, Writer]:
         settings, home = self._settings, self._home
@@ -182,10 +202,14 @@ class Daemon:
     async def _wind_down(self, mode: StopMode, scheduler: Scheduler, writer: Writer, parts: Parts) -> None:
         self._draining = mode == "drain"
         log.info("stopping: %s", "waiting for what runs" if self._draining else "what runs is left running")
+        if not self._draining:
+            out_of_time(LEAVE_WITHIN_S, self._home)
         await _tell(writer, "engine.stopping", parts.worker_id, {"mode": mode})
         if self._draining and not await self._drained(scheduler):
             log.info("told again: what runs is left running")
             mode = "leave"
+        if self._draining:
+            out_of_time(LEAVE_WITHIN_S, self._home)
         if mode == "leave":
             await scheduler.stop("leave")
 
@@ -215,7 +239,10 @@ class Daemon:
         if settings.contracts.worker.port is not None:
             ports.append(settings.contracts.worker.port)  # the worker contract stands at the root, so it is the same
         tcp = [stack.enter_context(tcp_socket(settings.host, port)) for port in ports]
-        self._home.engine_file.unlink(missing_ok=True)  # left by an engine that was killed
+        try:
+            self._home.engine_file.unlink(missing_ok=True)  # left by an engine that was killed
+        except OSError as error:
+            raise StartError(f"home: {self._home.engine_file} can't be replaced: {error.strerror}") from error
         unix = stack.enter_context(unix_socket(self._home.socket))
         stack.callback(self._home.socket.unlink, missing_ok=True)
         stack.callback(self._home.engine_file.unlink, missing_ok=True)

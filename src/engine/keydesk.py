@@ -1,7 +1,9 @@
 """API keys from the command line: through the engine that runs, or on the store itself when none does."""
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,6 +14,7 @@ from engine.protocol.states import ErrorCode
 from engine.protocol.work import CreateKey, KeyView
 from engine.settings import Home, Settings
 from engine.store.database import Database
+from engine.store.errors import StoreError
 from engine.store.reads import Reads
 from engine.store.writer import Writer
 
@@ -33,8 +36,13 @@ class KeyDesk:
         try:
             return self._through_engine(action, what)
         except EngineGone:
-            self._home.create()
-            with hold(self._home):
+            with ExitStack() as stack:
+                try:
+                    self._home.create()
+                    stack.enter_context(hold(self._home))
+                except OSError as error:
+                    why = error.strerror or str(error)
+                    raise StoreError(f"home: {self._home.root} can't be used: {why}") from error
                 return asyncio.run(self._on_store(action, what))
 
     def _through_engine(self, action: Action, what: Any) -> Any:
@@ -48,7 +56,7 @@ class KeyDesk:
                 return engine.ask("DELETE", f"/v1/keys/{what}")
 
     async def _on_store(self, action: Action, what: Any) -> Any:
-        database = Database.open(self._settings.database_url or f"sqlite:///{self._home.database}")
+        database = Database.open(self._settings.database_url or f"sqlite:///{quote(str(self._home.database))}")
         try:
             writer = Writer(database, lambda _: None)
             writer.start()

@@ -53,8 +53,8 @@ def holder(home: Home) -> int | None:
             except BlockingIOError:
                 pid = file.read(20).strip()
                 return int(pid) if pid.isdigit() else None
-    except FileNotFoundError:
-        pass
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # no home, or none that we may look into
     return None
 
 

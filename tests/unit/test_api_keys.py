@@ -1,6 +1,8 @@
 """Keys and the key file, on a real store."""
 
+import errno
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,9 +10,12 @@ import pytest
 
 from engine.control.errors import Problem
 from engine.control.keys import KeyFileError, Keys
+from engine.keydesk import KeyDesk
 from engine.protocol.states import Role
 from engine.protocol.work import CreateKey
+from engine.settings import Home, Settings
 from engine.store.database import Database
+from engine.store.errors import StoreError
 from engine.store.rows import Event
 from engine.store.writer import Writer
 
@@ -123,3 +128,42 @@ async def test_the_operators_own_key_is_not_revoked_by_accident(writer: Writer, 
     await keys.open_local(tmp_path / "key")
     with pytest.raises(Problem, match="can't be revoked"):
         await keys.revoke("local", "someone")
+
+
+def key_files(folder: Path) -> list[str]:
+    return [found.name for found in folder.glob("key*")]
+
+
+async def test_a_key_file_that_could_not_be_written_whole_is_not_left_behind(
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(KeyFileError, match="No space left"):
+        await Keys(writer).open_local(tmp_path / "key")
+    monkeypatch.undo()
+    assert not key_files(tmp_path)
+    await Keys(writer).open_local(tmp_path / "key")
+    assert key_files(tmp_path) == ["key"]
+
+
+async def test_a_folder_in_the_place_of_the_key_file_is_named(writer: Writer, tmp_path: Path) -> None:
+    (tmp_path / "key").mkdir()
+    with pytest.raises(KeyFileError, match="is a folder"):
+        await Keys(writer).open_local(tmp_path / "key")
+
+
+def test_keys_are_made_without_an_engine_on_a_home_with_any_name(tmp_path: Path) -> None:
+    home = tmp_path / "50%41 of it?#"
+    desk = KeyDesk(Settings(home=home))
+    made = desk.do("create", {"name": "robot", "role": "viewer"})
+    assert [key["id"] for key in desk.do("list", None)] == [made["id"]]
+    assert Home(home).database.exists()
+
+
+def test_a_home_that_can_not_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file/home can't be used: Not a directory"):
+        KeyDesk(Settings(home=tmp_path / "file" / "home")).do("list", None)

@@ -418,3 +418,24 @@ class TestKeeper:
 
     async def test_it_is_small(self, shop: Shop) -> None:
         assert status_kb(shop.executor.keeper_pid, "VmRSS") < 14 * 1024
+
+
+async def test_a_keeper_that_was_stopped_is_named_and_goes_on_later(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = shop.start(["sleep", "30"])
+    await shop.started(key)
+    keeper = shop.executor.keeper_pid
+    assert keeper is not None
+    await shop.executor.close()
+    os.kill(keeper, signal.SIGSTOP)
+    monkeypatch.setattr(keeper_client, "ANSWER_S", 0.2)
+    try:
+        late = Shop(tmp_path / "home")
+        with pytest.raises(keeper_client.KeeperError, match="does not answer"):
+            await late.open()
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    await late.open()
+    assert await late.executor.adopt([key]) == {key}
+    await late.executor.close()

@@ -253,3 +253,33 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_url_of_another_product_says_what_is_allowed() -> None:
     with pytest.raises(StoreError, match="Allowed: sqlite"):
         Database.open("mysql:///shop")
+
+
+def test_a_folder_in_the_place_of_the_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shopfloor.db").mkdir()
+    with pytest.raises(StoreError, match=r"shopfloor\.db can't be read \(Is a directory\)"):
+        Database.open(url(tmp_path))
+
+
+async def test_a_database_that_lost_a_table_is_damaged(tmp_path: Path) -> None:
+    path = await fill(tmp_path, 1)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE calls")
+        connection.execute("DROP TABLE phases")
+    before = digests(tmp_path)
+    with pytest.raises(DamagedDatabase, match="it has no table calls, phases"):
+        Database.open(url(tmp_path))
+    assert digests(tmp_path) == before
+
+
+async def test_a_database_that_can_only_be_read_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await fill(tmp_path, 1)
+
+    def read_only(self: sqlite_backend.SqliteBackend) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+
+    monkeypatch.setattr(sqlite_backend.SqliteBackend, "_connect", read_only)
+    with pytest.raises(StoreError, match="can't be opened for writing"):
+        Database.open(url(tmp_path))

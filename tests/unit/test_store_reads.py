@@ -18,7 +18,7 @@ from engine.store.database import StoreError
 from engine.store.experiment_writes import insert_experiment, insert_snapshot
 from engine.store.filters import FilterError
 from engine.store.queue_reads import local_midnight
-from engine.store.readers import Snapshot
+from engine.store.readers import Readers, Snapshot
 from engine.store.text import RANKS_BEFORE_THE_END, WORKER_STATUS
 from engine.store.writer import Transaction
 from tests.unit.store_parts import NOW, Store, add_task, opened
@@ -242,6 +242,7 @@ async def test_the_counts_of_the_queue(tmp_path: Path) -> None:
         stats = await store.reads.queue_stats()
         assert (stats.queued, stats.running, stats.completed, stats.failed, stats.workers) == (3, 3, 1, 3, 1)
         assert stats.by_state == {state: 2 if state in ENDED else 1 for state in TaskState}
+        assert stats.ended_today == dict.fromkeys(ENDED, 1)
         assert stats.seq == 14
         await store.writer.run(add_task)
         assert (await store.reads.queue_stats()).queued == 4
@@ -440,3 +441,22 @@ async def test_closed_readers_say_so(tmp_path: Path) -> None:
         store.reads.close()
         with pytest.raises(StoreError, match="stopping"):
             await store.reads.tasks()
+
+
+async def test_a_look_that_takes_long_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    async with opened(tmp_path) as store:
+        readers = Readers(store.database)
+        begun = threading.Event()
+
+        def count(snapshot: Snapshot) -> object:
+            begun.set()
+            return snapshot.one(numbers)
+
+        looking = asyncio.create_task(readers.look(count))
+        await asyncio.to_thread(begun.wait)
+        await asyncio.sleep(0.05)  # into the statement
+        async with asyncio.timeout(5):
+            await asyncio.to_thread(readers.close)
+            with pytest.raises(StoreError, match="stopping"):
+                await looking

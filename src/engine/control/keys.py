@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -161,7 +162,10 @@ def _read_key_file(path: Path) -> str | None:
         return None
     except OSError as error:
         raise KeyFileError(f"{path}: can't read the key file: {error.strerror}") from error
-    with os.fdopen(descriptor, encoding="utf-8") as file:
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise KeyFileError(f"{path}: is a folder where the key file should be; move it away")
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
         found = os.fstat(file.fileno())
         if found.st_uid != os.geteuid():
             raise KeyFileError(f"{path}: the key file belongs to another user (uid {found.st_uid}); delete it")
@@ -175,12 +179,18 @@ def _read_key_file(path: Path) -> str | None:
 
 
 def _write_key_file(path: Path, secret: str) -> None:
-    """O_EXCL: a file that appeared meanwhile is someone else's and is not written to."""
+    """Whole or not at all; a file that appeared meanwhile is someone else's and is not written to."""
+    partial = path.with_suffix(".partial")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(secret + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            path.hardlink_to(partial)
+        finally:
+            partial.unlink()
     except OSError as error:
         raise KeyFileError(f"{path}: can't write the key file: {error.strerror}") from error
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(secret + "\n")
-        file.flush()
-        os.fsync(file.fileno())

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SCRIPT = Path(__file__).parent / "keeper" / "__main__.py"
 _START_S = 20.0
+ANSWER_S = 10.0
+"""A keeper that says nothing for so long is stuck: stopped by someone, most likely."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 1.0
 
 
@@ -98,9 +100,15 @@ async def _knock(home: Home, heard: Callable[[list[Message]], None], lost: Calla
     loop = asyncio.get_running_loop()
     _, link = await loop.create_unix_connection(lambda: KeeperLink(heard, lost), sock=connection)
     try:
-        _, protocol, its_version, link.keeper_pid = await link.welcome
-    except asyncio.CancelledError:
+        await asyncio.wait([link.welcome], timeout=ANSWER_S)
+    finally:
+        if not link.welcome.done():
+            link.hang_up()
+    if not link.welcome.done():
+        raise KeeperError(stuck(home))
+    if link.welcome.cancelled():
         return None
+    _, protocol, its_version, link.keeper_pid = link.welcome.result()
     if protocol != PROTOCOL:
         link.hang_up()
         raise KeeperError(
@@ -111,6 +119,14 @@ async def _knock(home: Home, heard: Callable[[list[Message]], None], lost: Calla
         # It goes as soon as nothing is left to keep; the next one is then of our version.
         link.say([("retire",)])
     return link
+
+
+def stuck(home: Home) -> str:
+    """What to say of a keeper that is there and does not answer."""
+    return (
+        f"the keeper of {home.root} does not answer within {ANSWER_S:g} s; it may have been stopped (kill -CONT lets "
+        "it go on). Tasks that it runs survive it: it may also be ended with kill -KILL"
+    )
 
 
 @functools.cache

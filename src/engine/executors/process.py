@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from engine.executors.base import AttemptKey, Ended, Launch, OnReports, Report, Started
 from engine.executors.keeper import processes
-from engine.executors.keeper_client import KeeperError, KeeperLink, connect
+from engine.executors.keeper_client import ANSWER_S, KeeperError, KeeperLink, connect, stuck
 from engine.settings import Home
 
 if TYPE_CHECKING:
@@ -163,12 +163,20 @@ class ProcessExecutor:
             self._link = await connect(self._home, self._heard, self._lost)
 
     async def _ask_for(self, words: list[str]) -> set[str]:
-        """Which of these the keeper knows; their reports follow. Raises ConnectionError when the link breaks."""
+        """Which of these the keeper knows; their reports follow. Raises ConnectionError when the link breaks.
+
+        Raises KeeperError when no answer comes.
+        """
         if self._link is None:
             raise ConnectionError
         self._adopted = asyncio.get_running_loop().create_future()
         self._say([("adopt", words)])
-        return set(await self._adopted)
+        await asyncio.wait([self._adopted], timeout=ANSWER_S)
+        if not self._adopted.done():
+            self._link.hang_up()
+            self._link = None
+            raise KeeperError(stuck(self._home))
+        return set(self._adopted.result())
 
     def _heard(self, messages: list[Message]) -> None:
         reports: list[Report] = []

@@ -67,6 +67,9 @@ class Backend(Protocol):
     def explain(self, error: Exception) -> StoreError | None:
         """The driver's error in words; None when the statement itself is wrong, which is a fault of ours."""
 
+    def interrupt(self, connection: Connection) -> None:
+        """End the statement that runs on it, from another thread: it fails with a `StoreError`."""
+
     def in_transaction(self, connection: Connection) -> bool:
         """Whether a transaction is still open: some errors end it on their own."""
 
@@ -106,6 +109,11 @@ class Database:
         connection = self.backend.reader()
         self._readers.append(connection)
         return connection
+
+    def interrupt_readers(self) -> None:
+        """End what is being read now."""
+        for connection in self._readers:
+            self.backend.interrupt(connection)
 
     def close(self) -> None:
         """Close every connection, the writing one last: it tidies up what only a writer may."""

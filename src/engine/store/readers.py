@@ -51,8 +51,9 @@ class Readers:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._look, what)
 
     def close(self) -> None:
-        """Wait for the looks that run, then stop."""
+        """Cut short the looks that run, then stop."""
         self._closed = True
+        self._database.interrupt_readers()
         self._pool.shutdown(cancel_futures=True)
 
     def _look(self, what: Callable[[Snapshot], T]) -> T:

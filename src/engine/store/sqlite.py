@@ -24,6 +24,7 @@ _THOROUGH_UP_TO = 64 << 20
 _WRITER_CACHE_KB = 16_384
 _READER_CACHE_KB = 4_096
 _STATEMENTS = 256
+_TRY_TO_WRITE = "UPDATE alembic_version SET version_num = version_num"
 
 
 # A list without an escaped character is text once its quotes are gone, which costs a third of reading it as JSON.
@@ -53,7 +54,10 @@ class SqliteBackend:
                     connection.execute(self.begin_write)
                     if revision is None:
                         _create(connection)
-                    connection.execute("COMMIT")
+                        connection.execute("COMMIT")
+                    else:
+                        connection.execute(_TRY_TO_WRITE)
+                        connection.execute("ROLLBACK")
                 else:
                     from engine.store.migrations.upgrade import bring_to_head
 
