@@ -86,6 +86,11 @@ class Feed(Generic[RowT]):
         place = index - self._first
         return self._held[place] if 0 <= place < len(self._held) else None
 
+    @property
+    def reading(self) -> bool:
+        """A window has been asked for and is not here yet."""
+        return self._asked is not None
+
     def index_of(self, row_id: str) -> int | None:
         """Where the row with that id stands, if it is held."""
         return self._where.get(row_id)

@@ -89,7 +89,7 @@ def mark_of(state: str) -> Mark:
 def status(state: str, *, ascii_only: bool) -> str:
     """A glyph and a word, never a colour alone: `▶ running`, or `> running`."""
     mark = mark_of(state)
-    return f"{mark.ascii if ascii_only else mark.glyph} {state}"
+    return f"{mark.ascii if ascii_only else mark.glyph} {state.replace('_', ' ')}"
 
 
 def speaks_unicode(environment: Mapping[str, str] = os.environ) -> bool:

@@ -214,7 +214,7 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """The queue's counts; `completed` and `failed` are today's."""
+    """The queue's counts; `completed`, `failed` (what was cancelled or skipped too) and `ended_today` are today's."""
 
     queued: int
     running: int
@@ -224,7 +224,9 @@ class QueueRow:
     by_state: Mapping[str, int] = _map()
     paused: bool = False
     paused_by: str | None = None
+    paused_reason: str | None = None
     paused_at: float | None = _time()
+    ended_today: Mapping[str, int] = _map()
     seq: int = 0
 
 

@@ -140,6 +140,11 @@ async def test_searches_the_whole_output_both_ways(small_engine: SmallEngine) ->
         app.view.next_match()
         await app.until_line("a needle")
         assert "needle again" in app.lines()
+        app.view.end()
+        await until(lambda: app.view.following)
+        app.view.search("a needle")  # the end is followed: what stands above is what was meant
+        await until(lambda: not app.view.searching)
+        await app.until_line("a needle")
         app.view.search("Needle")
         await until(lambda: not app.view.searching)
         assert app.view.search_state is not None

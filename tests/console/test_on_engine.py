@@ -68,9 +68,9 @@ async def test_pause_and_resume(engine: EngineProcess, tmp_path: Path) -> None:
         await screen.press("enter")
         await screen.shows("pause the queue?")
         await screen.press("y")
-        await screen.shows("queue paused by")
+        await screen.shows("‖ paused by")
         await screen.press("P")
-        await screen.hides("queue paused by")
+        await screen.hides("‖ paused by")
 
 
 async def test_an_engine_that_is_killed_comes_back_where_it_was(engine: EngineProcess, tmp_path: Path) -> None:

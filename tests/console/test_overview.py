@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from console.formats import Tone
 from tests.console.canned import CannedLink, answers, at, task
 from tests.console.screen import canned
 
@@ -245,3 +246,44 @@ async def test_what_has_no_room_in_a_line_is_said_in_more(tmp_path: Path) -> Non
         await screen.press("j")
         await screen.shows("enter open")
         await screen.hides("no-such")
+
+
+async def test_a_lost_engine_turns_the_captions_grey_and_a_filter_waits(tmp_path: Path) -> None:
+    async with canned(tmp_path) as screen:
+        desk = screen.app.desk
+        assert any(run.tone == Tone.BAD for run in desk.caption("queue")[0])
+        screen.link.turn("lost", time.time() - 12)
+        await screen.shows("engine gone since 12s")
+        assert {run.tone for run in desk.caption("queue")[0][1:]} == {Tone.DIM, Tone.RULE}
+        await screen.press("/")
+        await screen.type("embed")
+        await screen.press("enter")
+        await screen.shows("/ embed when the engine is back")
+        assert not desk.is_typing
+
+
+async def test_what_is_hidden_in_a_wide_terminal_is_told_in_the_header(tmp_path: Path) -> None:
+    async with canned(tmp_path, (120, 30)) as screen:
+        assert "6 notebooks  7 events" in screen.text().splitlines()[0]
+
+
+async def test_a_pause_is_told_whole_in_a_small_terminal(tmp_path: Path) -> None:
+    stats = {**answers()["GET /v1/queue"], "paused": True, "paused_by": "operator", "paused_reason": "maintenance"}
+    async with canned(tmp_path, link=CannedLink({**answers(), "GET /v1/queue": stats})) as screen:
+        await screen.shows("‖ paused by operator", "cpu 13/16")
+    async with canned(tmp_path, (120, 30), link=CannedLink({**answers(), "GET /v1/queue": stats})) as screen:
+        await screen.shows("‖ paused by operator: maintenance")
+
+
+async def test_the_first_row_takes_the_place_of_the_message(tmp_path: Path) -> None:
+    """To the terminal too: lines that were empty before and after had the message on them."""
+    async with canned(tmp_path) as screen:
+        await screen.press("/")
+        await screen.type("no such thing")
+        await screen.shows("Nothing matches the filter.")
+        queue = screen.app.desk.queue
+        drawn: list[object] = []
+        queue.refresh = lambda *regions, **more: drawn.extend(regions)
+        await screen.press("escape")
+        await screen.until(lambda: screen.app.mirror.tasks.total > 1)
+        assert queue.size.region in drawn

@@ -124,3 +124,13 @@ async def test_a_task_is_opened_by_the_beginning_of_its_id(tmp_path: Path) -> No
         await screen.type("open 9ab")
         await screen.press("enter")
         await screen.shows("open: 2 tasks with an id that begins with 9ab")
+
+
+async def test_a_long_command_is_told_whole(tmp_path: Path) -> None:
+    words = ["python", "train.py", *(f"--option-{number}={number}" for number in range(12)), "--last"]
+    link = CannedLink(answers())
+    whole = {**link.answers["GET /v1/tasks/7fk2q1ab"], "command": words}
+    link.answers["GET /v1/tasks/7fk2q1ab"] = whole
+    async with canned(tmp_path, link=link) as screen:
+        await screen.press("enter")
+        await screen.shows("--option-0=0", "--last")

@@ -31,6 +31,10 @@ class LogPane(LogView, inherit_bindings=False):
         return left, self._state()
 
     def _state(self) -> list[Run]:
+        searched = self._searched()
+        return [*searched, *([Run(" · ", Tone.RULE)] if searched else []), self._followed()]
+
+    def _searched(self) -> list[Run]:
         found = self.search_state
         if self.needle and self.searching:
             return [Run(f"looking for {self.needle}", Tone.ACCENT)]
@@ -38,9 +42,12 @@ class LogPane(LogView, inherit_bindings=False):
             if found.at is None:
                 return [Run(found.trouble or f"no further {self.needle}", Tone.WANTS)]
             return [Run(f"/ {self.needle}", Tone.ACCENT)]
+        return []
+
+    def _followed(self) -> Run:
         if self.ended:
-            return [Run("ended", Tone.DIM)]
-        return [Run("following", Tone.DIM) if self.following else Run("not following", Tone.WANTS)]
+            return Run("ended", Tone.DIM)
+        return Run("following", Tone.DIM) if self.following else Run("not following", Tone.WANTS)
 
     def do_move_down(self) -> None:
         self.move(1)

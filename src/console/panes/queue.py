@@ -49,10 +49,11 @@ class QueuePane(Listing[TaskRow]):
         left: list[Run] = []
         if stats is not None:
             live = sum(stats.by_state.get(state, 0) for state in LIVE)
+            failed = stats.ended_today.get("failed", 0)
             said = [
                 Run(f"running {live:,}", Tone.DIM),
                 Run(f"queued {stats.queued:,}", Tone.DIM),
-                *([Run(f"failed {stats.failed:,} today", Tone.BAD)] if stats.failed else []),
+                *([Run(f"failed {failed:,} today", Tone.BAD)] if failed else []),
                 *([Run("paused", Tone.WANTS)] if stats.paused else []),
             ]
             left = [run for pair in zip([Run(" · ", Tone.RULE)] * len(said), said, strict=True) for run in pair][1:]
@@ -64,7 +65,8 @@ class QueuePane(Listing[TaskRow]):
             right.append(Run(f"{len(self.marks):,} marked ", Tone.ACCENT))
         if self.feed.filter:
             right.append(Run(f"/ {self.feed.filter} ", Tone.ACCENT))
-            right.append(Run(f"{self.feed.total:,} match ", Tone.DIM))
+            matching = "when the engine is back " if self._mirror.stale else f"{self.feed.total:,} match "
+            right.append(Run(matching, Tone.DIM))
         if (field := self.feed.sort.lstrip("-")) != "order":
             right.append(Run(f"{'▾' if self.feed.sort.startswith('-') else '▴'}{field} ", Tone.DIM))
         return [*right[:-1], right[-1]._replace(text=right[-1].text.rstrip())] if right else []
@@ -148,7 +150,7 @@ def whereabouts(row: TaskRow) -> Cell:  # noqa: PLR0911 - one line a state
             return Cell(f"gpu {','.join(map(str, row.gpu_ids))}")
         return Cell(f"try {row.attempt}" if row.attempt > 1 else "", Tone.DIM)
     if row.state == "failed":
-        return Cell(f"exit {row.exit_code}" if row.exit_code else row.error or "", Tone.BAD)
+        return Cell(f"exit {row.exit_code}" if row.exit_code else _shortly(row.error or ""), Tone.BAD)
     if row.state == "queued" and row.not_before and row.not_before > time.time():
         return Cell(f"retry in {age(row.not_before - time.time())}", Tone.DIM)
     if row.state == "blocked":
@@ -156,6 +158,11 @@ def whereabouts(row: TaskRow) -> Cell:  # noqa: PLR0911 - one line a state
     if row.state == "waiting":
         return Cell(row.reason or "you", Tone.WANTS)
     return Cell(row.reason or "", Tone.DIM)
+
+
+def _shortly(error: str) -> str:
+    """`killed by SIGKILL (9)` -> `SIGKILL`: what tells it apart comes first in a narrow column."""
+    return error.removeprefix("killed by ").partition(" (")[0]
 
 
 def command_line(row: TaskRow) -> str:

@@ -9,11 +9,13 @@ from console.formats import Tone, age, mark_of, moment, size, status
 from console.panes.events import event_line
 from console.rows import AttemptRow, TaskRow, UsageRow
 from console.themes import Palette
-from console.widgets.ink import Run
+from console.widgets.ink import Run, folded
 from console.widgets.sheet import Sheet
 from engine.protocol.states import ENDED, LIVE
 
 LABEL = 10
+MOST_SHOWN = 2_000
+"""Characters of a command; its beginning tells what it is."""
 
 
 class FactsPane(Sheet):
@@ -34,7 +36,9 @@ class FactsPane(Sheet):
     def reread(self) -> None:
         trouble = self._detail.trouble
         if self._detail.task is not None:
-            self._facts = facts(self._detail.task, self.usage, time.time(), ascii_only=self.ascii_only)
+            lines = facts(self._detail.task, self.usage, time.time(), ascii_only=self.ascii_only)
+            room = self.size.width - 1
+            self._facts = [part for line in lines for part in folded(line, room)] if room > 0 else lines
         elif trouble is not None:
             self._facts = [[Run(trouble.message, Tone.WANTS)]]
         super().reread()
@@ -53,7 +57,8 @@ def facts(task: TaskRow, usage: UsageRow | None, now: float, *, ascii_only: bool
         fact("error", Run(task.error, Tone.BAD))
     if task.reason:
         fact("because", Run(task.reason, Tone.WANTS if task.state == "waiting" else Tone.TEXT))
-    fact("runs", Run(shlex.join(task.command) if task.command else task.args or "its entry script"))
+    runs = shlex.join(task.command) if task.command else task.args or "its entry script"
+    fact("runs", Run(runs if len(runs) <= MOST_SHOWN else f"{runs[:MOST_SHOWN]}…"))
     fact("asks", Run(_asks(task)))
     if usage is not None and task.state in LIVE:
         processes = f"{usage.processes} process{'' if usage.processes == 1 else 'es'}"
@@ -152,7 +157,7 @@ class ArtifactsPane(Sheet):
 
     def line(self, index: int) -> Sequence[Run]:
         if not self._detail.artifacts:
-            return [Run("what the task writes into its folder out/ is kept, and stands here", Tone.DIM)]
+            return [Run("what the task writes into the folder $SHOPFLOOR_OUTPUT is kept, and stands here", Tone.DIM)]
         artifact = self._detail.artifacts[index]
         return [
             Run(f"{size(artifact.bytes):>9}  ", Tone.DIM),

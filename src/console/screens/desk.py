@@ -184,13 +184,18 @@ class Desk(Screen[None], inherit_bindings=False):
             gone = age(self.floor.clock() - link.since)
             text = f"engine gone since {gone}, trying again; what you see is from {clock(link.since)}"
             return [*left, Run(f"  ✖ {text}", Tone.WANTS)], []
-        if mirror.resources is not None and self.plan.size.width >= 72:
+        stats = mirror.stats
+        paused = stats is not None and stats.paused
+        if mirror.resources is not None and self.plan.size.width >= (100 if paused else 72):
             left.append(Run(f"  {mirror.resources.host}", Tone.TEXT))
         left.append(Run("  ● live", Tone.GOOD) if link.live else Run("  ◌ connecting", Tone.DIM))
-        stats = mirror.stats
-        if stats is not None and stats.paused:
+        if stats is not None and paused:
             by = f" by {stats.paused_by}" if stats.paused_by else ""
-            left.append(Run(f"  ‖ queue paused{by}", Tone.WANTS))
+            why = f": {stats.paused_reason}" if stats.paused_reason and self.plan.size.width >= 100 else ""
+            left.append(Run(f"  ‖ paused{by}{why}", Tone.WANTS))
+        if not self.plan.tabs and not self.plan.too_small:
+            hidden = [f"{number} {name}" for number, name in enumerate(self.PANES, 1) if name not in self.plan.slots]
+            left += [Run(f"  {one}", Tone.DIM) for one in hidden]
         return left, [*self._resources(), Run(" ")]
 
     def _resources(self) -> list[Run]:
@@ -228,6 +233,8 @@ class Desk(Screen[None], inherit_bindings=False):
         number = f"{self.PANES.index(pane) + 1} " if pane in self.PANES and not self.plan.tabs else ""
         name = Run(f"{number}{pane}", Tone.ACCENT if mine else Tone.TEXT, bold=mine)
         left, right = widget.caption() if widget is not None else ([], [])
+        if self.floor.mirror.stale:  # as old as the rows beneath it
+            left = [run._replace(tone=Tone.DIM) for run in left]
         return [name, *([Run(" ─ ", Tone.RULE), *left] if left else [])], right
 
     def footer(self) -> tuple[Sequence[Run], Sequence[Run]]:

@@ -1,7 +1,6 @@
 """Small dialogs over a screen: a question with yes and no, and a choice of one."""
 
 from collections.abc import Callable, Sequence
-from textwrap import wrap
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from textual import events
@@ -11,7 +10,7 @@ from textual.screen import ModalScreen
 from console.formats import Tone
 from console.keymap import key_name
 from console.themes import Palette
-from console.widgets.ink import Run, Runs, width_of
+from console.widgets.ink import Run, Runs, folded, width_of
 from console.widgets.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -22,16 +21,6 @@ ResultT = TypeVar("ResultT")
 
 FRAME = 6
 """Columns that a card takes beside its lines."""
-
-
-def folded(line: Runs, room: int) -> list[Runs]:
-    """The line, its last run going on beneath itself where it is wider than `room` columns."""
-    if not line or width_of(line) <= room:
-        return [line]
-    before, last = line[:-1], line[-1]
-    left = width_of(before)
-    first, *more = wrap(last.text, max(16, room - left)) or [""]
-    return [[*before, last._replace(text=first)], *([Run(" " * left), last._replace(text=one)] for one in more)]
 
 
 class Card(Sheet, inherit_bindings=False):

@@ -82,5 +82,5 @@ def _line(action: Action, situation: Situation, keys: str) -> Runs:
     return [
         Run(f"{keys}  ", tone),
         Run(f"{word:<17} ", Tone.DIM),
-        Run(reason or said, Tone.DIM if reason else Tone.TEXT),
+        Run(f"{said} Not now: {reason}." if reason else said, Tone.DIM if reason else Tone.TEXT),
     ]

@@ -95,7 +95,9 @@ class FilterLine:
         if feed.filter == text and feed.trouble is not None and not feed.trouble.gone:
             self._prompt.blame(feed.trouble.message)
             return
-        if feed.filter == text and feed.trouble is None:
+        known = feed.filter == text and feed.trouble is None and not feed.reading
+        if known or self._desk.floor.mirror.stale:
+            feed.set_filter(text)
             self._close()
             return
         self._closing = True

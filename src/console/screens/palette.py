@@ -65,7 +65,7 @@ class Found(Sheet, inherit_bindings=False):
         tone = Tone.ACCENT if chosen else Tone.TEXT
         return [
             Run("▸ " if chosen else "  ", Tone.ACCENT),
-            Run(f"{action.title:<24}", tone, bold=chosen),
+            Run(f"{action.title:<18}", tone, bold=chosen),
             Run(f"{key:<7}", Tone.ACCENT),
             Run(action.help, Tone.DIM),
         ]

@@ -158,11 +158,13 @@ class SubmitForm(ModalScreen[str], inherit_bindings=False):
 
     def _show(self, trouble: Trouble) -> None:
         """The engine's words at the fields that they are about; at the command where they are about none of them."""
-        known = {field.key for field in FIELDS}
+        known = {field.key: field.hint for field in FIELDS}
         faults: dict[str, str] = {}
         for said in trouble.fields:
             name, _, message = said.partition(": ")
             key = name.partition(".")[0]
+            if "match pattern" in message and key in known:
+                message = f"allowed: {known[key]}"  # words for a person in place of an expression
             faults[key if key in known else "command"] = message if key in known else said
         self._blame(faults or {"command": trouble.message})
 

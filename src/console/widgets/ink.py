@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from textwrap import wrap
 from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -43,6 +44,16 @@ def cut(runs: Runs, width: int) -> list[Run]:
             kept.append(run._replace(text=set_cell_size(run.text, left - 1) + "…"))
         break
     return kept
+
+
+def folded(line: Runs, room: int) -> list[Runs]:
+    """The line, its last run going on beneath itself where it is wider than `room` columns."""
+    if not line or width_of(line) <= room:
+        return [line]
+    before, last = line[:-1], line[-1]
+    left = width_of(before)
+    first, *more = wrap(last.text, max(16, room - left)) or [""]
+    return [[*before, last._replace(text=first)], *([Run(" " * left), last._replace(text=one)] for one in more)]
 
 
 def spread(left: Runs, right: Runs, width: int, filler: Run) -> list[Run]:

@@ -145,12 +145,15 @@ class LogView(PaintedLog, can_focus=True):
         return "\n".join(lines[index].text for index in range(self._top, stop))
 
     def search(self, needle: str) -> None:
-        """Looks for text from the top of the screen down, through the whole output. Empty: forgets what was found."""
+        """Looks for text through the whole output: from the top of the screen down, or from the end up where it
+        follows that. Empty: forgets what was found."""
         self.give_up_search()
         self.needle = needle
         self._repaint()
         self._tell()
-        if needle:
+        if needle and self.following:
+            self._look(self._buffer.stop, down=False)
+        elif needle:
             self._look(self._offset_of(self._top), down=True)
 
     def next_match(self) -> None:

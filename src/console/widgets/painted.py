@@ -64,6 +64,7 @@ class PaintedRows(Widget, Generic[RowT]):
         self._lines: list[_Line] = []
         self._drawn = Size(0, 0)
         self._drawn_top = 0
+        self._told = False
         self._style_of: dict[tuple[Tone, int], Style] = {}
         self._palette: Palette | None = None
         self._ticker: Timer | None = None
@@ -162,7 +163,8 @@ class PaintedRows(Widget, Generic[RowT]):
                 if was != now:
                     self._lines[y - 1] = now
                     regions.append(self._difference(y, was, now))
-        if self._is_message_shown():
+        was_told, self._told = self._told, self._is_message_shown()
+        if self._told or was_told:  # a message stands where lines are that may not differ
             regions = [self.size.region]
         if regions:
             self.refresh(*regions)
