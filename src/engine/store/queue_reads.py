@@ -40,6 +40,7 @@ class QueueReads(Part):
                 failed=sum(today.get(state, 0) for state in _UNSUCCESSFUL),
                 workers=1,
                 by_state=by_state,
+                ended_today=today,
                 seq=seq,
             )
 
