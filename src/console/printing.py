@@ -160,6 +160,12 @@ def command_of(task: dict[str, Any]) -> str:
     return shlex.join(command) if command else task.get("args") or ""
 
 
+def why_of(task: dict[str, Any]) -> str:
+    """Why a task is where it is; empty where nothing needs a reason. Beside the state, which it does not repeat."""
+    error, reason = task.get("error") or "", task.get("reason") or ""
+    return reason if reason and error.endswith(reason) else error or reason
+
+
 def ask_of(task: dict[str, Any]) -> str:
     """What a task asks for: `2 cpu 8 GB 1 gpu`."""
     asks = [f"{task['cpu']} cpu"]

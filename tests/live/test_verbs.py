@@ -126,7 +126,8 @@ def test_wait_for_several_leaves_with_the_first_that_did_not_complete(floor: Eng
     skipped = submit(floor, "--after", ids[1], "--", "true")
     ran = floor.shopfloor("wait", skipped)
     assert ran.returncode == 1
-    assert "skipped" in ran.stderr
+    assert ran.stderr == f"{skipped} true skipped: task {ids[1]} (sh) failed: exit code 5\n"
+    assert f"why        task {ids[1]} (sh) failed: exit code 5" in floor.shopfloor("show", skipped).stdout
 
 
 def test_submit_and_wait_in_one(floor: EngineProcess) -> None:

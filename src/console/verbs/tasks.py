@@ -60,7 +60,6 @@ def window(client: Client, filter_: str, sort: str, limit: int) -> dict[str, Any
 
 
 def _row(task: dict[str, Any]) -> tuple[str, ...]:
-    why = task.get("error") or task.get("reason")
     return (
         task["id"],
         task["state"],
@@ -70,7 +69,7 @@ def _row(task: dict[str, Any]) -> tuple[str, ...]:
         str(task["attempt"]),
         printing.since(task["created_at"]),
         printing.since(task.get("started_at"), task.get("ended_at")),
-        why or printing.command_of(task),
+        printing.why_of(task) or printing.command_of(task),
     )
 
 
@@ -104,8 +103,7 @@ def _facts(task: dict[str, Any]) -> list[tuple[str, str | None]]:
         ("id", task["id"]),
         ("name", task["job_name"]),
         ("state", task["state"]),
-        ("reason", task.get("reason")),
-        ("error", task.get("error")),
+        ("why", printing.why_of(task)),
         ("exit code", None if task.get("exit_code") is None else str(task.get("exit_code"))),
         ("command", printing.command_of(task)),
         ("in", task.get("cwd")),

@@ -86,6 +86,6 @@ def code_of(client: Client, task: dict[str, Any]) -> int:
 
 def told(task: dict[str, Any]) -> str:
     """One line on how a task ended."""
-    why = task.get("error") or task.get("reason") or ""
+    why = printing.why_of(task)
     took = f" after {printing.since(task.get('started_at'), task.get('ended_at'))}" if task.get("started_at") else ""
     return printing.plain(f"{task['id']} {task['job_name']} {task['state']}{took}{f': {why}' if why else ''}")
