@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytest
 
 from tests.conftest import MakeEngine
-from tests.engine_process import EngineProcess, wait_for
+from tests.engine_process import EngineProcess, until, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -184,6 +184,7 @@ def test_drain_waits_for_what_runs_and_starts_nothing(make_engine: MakeEngine) -
         second = client.post("/v1/tasks", {"job_name": "second", "command": ["true"]})
         assert engine.process is not None
         engine.process.send_signal(signal.SIGUSR1)
+        until(client, lambda: client.get("/v1/status")["draining"])
         go.touch()
     assert engine.process.wait(30) == 0
     engine.process = None
