@@ -170,7 +170,7 @@ class Run:
         for number, id_ in sorted(self._ids.items()):
             task = client.get(f"/v1/tasks/{id_}")
             if task["state"] != "completed":
-                report.not_completed[number] = f"{task['state']}: {task['error'] or task['reason']}"
+                report.not_completed[number] = f"{task['state']}: {task.get('error') or task.get('reason')}"
             if task["attempt"] > 1:
                 report.attempted_again.append(number)
             if marks[number] == 0:
