@@ -130,25 +130,44 @@ def find_endpoint(home: Path | None = None) -> Endpoint:
             raise EngineGone(f"SHOPFLOOR_URL is {url}: expected http://HOST:PORT or https://HOST:PORT")
         return Endpoint(socket=None, url=url.rstrip("/"), key=key)
     home = home or home_folder()
-    missing = Endpoint(socket=None, url=None, key="", home=home)
-    try:
-        facts = json.loads((home / "engine.json").read_text())
-        key = (home / "key").read_text().strip()
-    except FileNotFoundError:
-        raise EngineGone(missing.advice()) from None
-    except (OSError, ValueError) as error:
-        raise EngineGone(f"{home} can't be read: {error}") from error
-    if not _is_word(key):
-        raise EngineGone(f"{home / 'key'} holds no key: remove it and start the engine again, which makes a new one")
-    if not isinstance(facts, dict):
-        raise EngineGone(f"{home / 'engine.json'} holds no facts about an engine: remove it and start the engine again")
+    facts = _facts(home)
     path = facts.get("socket")
-    return Endpoint(socket=Path(path) if path else None, url=facts.get("url"), key=key, home=home)
+    return Endpoint(socket=Path(path) if path else None, url=facts.get("url"), key=_key(home), home=home)
+
+
+def _facts(home: Path) -> dict[str, Any]:
+    file = home / "engine.json"
+    try:
+        facts = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise EngineGone(Endpoint(socket=None, url=None, key="", home=home).advice()) from None
+    except OSError as error:
+        raise EngineGone(f"{file} can't be read: {error.strerror}") from error
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise EngineGone(f"{file} holds no facts about an engine: stop the engine and start it again")
+    return facts
+
+
+def _key(home: Path) -> str:
+    file = home / "key"
+    try:
+        key = file.read_text("utf-8", "replace").strip()
+    except FileNotFoundError:
+        raise EngineGone(f"{file} is missing: stop the engine and start it again, which makes a new key") from None
+    except OSError as error:
+        raise EngineGone(
+            f"{file} can't be read: {error.strerror}; it is for the user alone who runs the engine"
+        ) from error
+    if not _is_word(key):
+        raise EngineGone(f"{file} holds no key: remove it, stop the engine and start it again, which makes a new one")
+    return key
 
 
 def _is_word(key: str) -> bool:
     """Whether it can stand in a header."""
-    return key.isascii() and key.isprintable() and " " not in key
+    return bool(key) and key.isascii() and key.isprintable() and " " not in key
 
 
 def _is_address(url: str) -> bool:

@@ -47,10 +47,9 @@ def start_in_background(home: Home, flags: Sequence[str], timeout_s: float) -> s
         said = _listen(reading, process, time.monotonic() + timeout_s)
     finally:
         os.close(reading)
+    if (address := _address(said)) is not None:
+        return f"The engine runs at {address}"
     text = said.decode("utf-8", "replace").strip()
-    ready = text.rpartition(READY.decode())
-    if ready[1]:
-        return f"The engine runs at {ready[2]}"
     code = process.poll()
     if code is None:
         raise StartFailed(
@@ -89,7 +88,7 @@ def _listen(reading: int, process: subprocess.Popen[bytes], deadline: float) -> 
     os.set_blocking(reading, False)
     said = b""
     try:
-        while READY not in said or not said.endswith(b"\n"):
+        while _address(said) is None:
             found = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             said += _drain(reading)
             if not found or any(descriptor == ended for descriptor, _ in found):
@@ -99,6 +98,13 @@ def _listen(reading: int, process: subprocess.Popen[bytes], deadline: float) -> 
     finally:
         os.close(ended)
     return said + _drain(reading)
+
+
+def _address(said: bytes) -> str | None:
+    """Where the engine is, once it has said a whole line of that. A refusal may well hold the word in its middle."""
+    lines = said.splitlines(keepends=True)
+    found = next((line for line in lines if line.startswith(READY) and line.endswith(b"\n")), None)
+    return None if found is None else found.removeprefix(READY).decode("utf-8", "replace").strip()
 
 
 def _drain(reading: int) -> bytes:

@@ -1,6 +1,7 @@
 """The verbs among a shell's pipes, streams, folders and completion."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import MakeEngine
 from tests.engine_process import EngineProcess
 from tests.live.test_verbs import end, submit
 
@@ -137,3 +139,18 @@ def test_the_help_tells_each_verb_in_a_whole_sentence(floor: EngineProcess) -> N
     listed = ran.stdout[ran.stdout.index("Commands:") :].splitlines()[1:]
     assert len(listed) > 20
     assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
+def test_engines_that_are_started_at_once_become_one(make_engine: MakeEngine) -> None:
+    engine = make_engine(start=False)
+    start = [sys.executable, "-m", "console.cli", "engine", "start"]
+    started = [
+        subprocess.Popen(start, env=engine.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    url = engine.facts()["url"]
+    for out, _ in said:
+        assert re.fullmatch(rf"(The engine|An engine \(pid \d+\)) runs at {url}( already)?\n", out), said
+    assert engine.shopfloor("engine", "stop").returncode == 0

@@ -246,6 +246,30 @@ def test_endpoint_of_a_home_and_of_the_environment(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("engine.json", b"{cut", "engine.json holds no facts about an engine"),
+        ("engine.json", b"[1]", "engine.json holds no facts about an engine"),
+        ("engine.json", b"\xff\xfe", "engine.json holds no facts about an engine"),
+        ("key", b"", "key holds no key"),
+        ("key", b"two words", "key holds no key"),
+        ("key", b"\xff\xfe", "key holds no key"),
+        ("key", None, "key is missing"),
+        ("engine.json", None, "no engine runs in .*: start one with"),
+    ],
+)
+def test_a_home_that_is_out_of_order_is_named(tmp_path: Path, name: str, content: bytes | None, says: str) -> None:
+    (tmp_path / "engine.json").write_text('{"socket": "/none", "url": "http://127.0.0.1:9"}')
+    (tmp_path / "key").write_text("secret")
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(EngineGone, match=says):
+        find_endpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("url", "key", "says"),
     [
         ("http://127.0.0.1:door", "k", "expected http://HOST:PORT"),
