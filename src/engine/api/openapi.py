@@ -15,7 +15,8 @@ _bodies: set[type[BaseModel]] = set()
 
 _DESCRIPTION = """\
 Tasks, queue, experiments and logs of one engine. The routes of the ML Worker contract and the native ones share the
-root. Send a key as `X-API-Key` or as `Authorization: Bearer`; `/health` needs none. A field that is absent is null.
+root. Send a key as `X-API-Key` or as `Authorization: Bearer`; `/health` needs none. In an answer, a field
+that is absent is null; in a request, a field that is not known is refused by its name.
 An error is an `ErrorBody`; its `trace_id` is also in the header `X-Trace-Id` and in the engine's log.
 Live changes come over the WebSocket `/ws` (`?since=SEQ` replays, `?topics=task,queue` narrows, `?token=` carries the
 key of a browser).
