@@ -131,11 +131,17 @@ class FakeExecutor:
         self._on_reports = None
 
     def end(
-        self, key: AttemptKey, exit_code: int | None = None, signal: int | None = None, lost: str | None = None
+        self,
+        key: AttemptKey,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        lost: str | None = None,
+        *,
+        no_room: bool = False,
     ) -> None:
         """A process ends; the engine hears of it with the next `deliver`."""
         del self.world.running[key]
-        self.world.ended[key] = Ended(key, self._clock(), exit_code, signal, lost)
+        self.world.ended[key] = Ended(key, self._clock(), exit_code, signal, lost, no_room=no_room)
         self.outbox.append(self.world.ended[key])
 
     def deliver(self) -> None:

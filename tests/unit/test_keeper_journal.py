@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from engine.executors.keeper import frames, journal
 from engine.executors.keeper.journal import Attempt, Journal
+from engine.executors.keeper.spawn import NoRoomError, spawn
 
 if TYPE_CHECKING:
     from engine.executors.keeper.frames import Message
@@ -176,3 +177,16 @@ def test_frames_come_out_whole_however_they_are_cut(sent: list[list[Message]], d
 def test_what_is_no_frame_is_an_error(data: bytes) -> None:
     with pytest.raises(frames.BadFrameError):
         frames.Unpacker().feed(data)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_apart_from_a_command_that_can_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "posix_spawn", full)
+    with pytest.raises(NoRoomError):
+        spawn(["true"], {}, str(tmp_path), str(tmp_path / "output.log"), [])

@@ -300,7 +300,17 @@ async def test_a_source_that_is_none_is_named(datasets: Datasets, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "source", ["relative/path", "~/rows", "ftp://host/rows", "file://other/rows", "http:///rows", "s3://bucket", "a\0b"]
+    "source",
+    [
+        "relative/path",
+        "~/rows",
+        "ftp://host/rows",
+        "file://other/rows",
+        "http:///rows",
+        "s3://bucket",
+        "a\0b",
+        "http://[::1",
+    ],
 )
 def test_a_source_of_no_known_kind_is_refused(source: str) -> None:
     with pytest.raises(InvalidInput) as caught:

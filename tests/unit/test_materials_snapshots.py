@@ -10,7 +10,7 @@ import pytest
 from engine.materials.background import Stop, Stopped
 from engine.materials.errors import InvalidInput, MaterialError, UnknownSnapshot
 from engine.materials.snapshots import Snapshots
-from engine.materials.trees import Limits
+from engine.materials.trees import Limits, flush
 
 
 @pytest.fixture
@@ -213,3 +213,17 @@ def test_an_unknown_id_names_no_path(snapshots: Snapshots, unknown: str) -> None
     assert not snapshots.has(unknown)
     with pytest.raises(UnknownSnapshot):
         snapshots.manifest(unknown)
+
+
+def test_a_flush_of_many_files_is_whole_and_can_be_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / str(number) for number in range(300)]
+    for path in paths:
+        path.touch()
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+    flush(paths, Stop())
+    assert sorted(flushed) == sorted(path.stat().st_ino for path in paths)
+    stopped = Stop()
+    stopped.set()
+    with pytest.raises(Stopped):
+        flush(paths, stopped)

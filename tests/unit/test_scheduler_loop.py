@@ -740,3 +740,16 @@ def test_a_fault_after_a_commit_neither_holds_up_the_queue_nor_the_stop(
     rig.stop()
     rig.boot()
     assert first in rig.running()
+
+
+def test_a_task_that_found_no_room_to_start_waits_and_starts_again_by_itself(rig: Rig) -> None:
+    task = rig.submit_one()
+    rig.end(task, lost="the disk had no room for it to start", no_room=True)
+    assert rig.state(task) == "queued"
+    assert "disk" in (rig.scheduler.explain(task) or "")
+    other = rig.submit_one()
+    rig.advance(4)
+    assert rig.state(other) == "queued"
+    rig.advance(2)
+    assert (rig.state(task), rig.row(task).attempt) == ("preparing", 2)
+    assert rig.state(other) == "preparing"

@@ -52,6 +52,8 @@ class Ended:
     signal: int | None = None
     lost: str | None = None
     refused: str | None = None
+    no_room: bool = False
+    """It is `lost` because the disk had no room for it to start."""
 
 
 Report = Started | Ended

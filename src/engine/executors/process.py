@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from engine.executors.base import AttemptKey, Ended, Launch, OnReports, Report, Started
 from engine.executors.keeper import processes
+from engine.executors.keeper.spawn import NO_ROOM
 from engine.executors.keeper_client import ANSWER_S, KeeperError, KeeperLink, connect, stuck
 from engine.settings import Home
 
@@ -267,4 +268,4 @@ def _ended(track: _Track, outcome: Outcome) -> Ended:
         code, signal = how
         lost = None
     track.let_go()
-    return Ended(track.key, at, code, signal, lost, refused)
+    return Ended(track.key, at, code, signal, lost, refused, no_room=lost == NO_ROOM)

@@ -113,8 +113,7 @@ class Datasets:
     def _keep(self, partial: Path, fetched: Fetched) -> None:
         if partial.is_dir():
             for folder, _, names in os.walk(partial):
-                flush(f"{folder}/{name}" for name in names if not Path(folder, name).is_symlink())
-                flush([folder])
+                flush([*(f"{folder}/{name}" for name in names if not Path(folder, name).is_symlink()), folder])
                 if folder != str(partial):
                     Path(folder).chmod(0o555)
         else:

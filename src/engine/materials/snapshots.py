@@ -176,7 +176,7 @@ class Snapshots:
                 new.setdefault(digest, here)
                 kept = Entry(entry.path, entry.kind, entry.mode, size, digest)
             entries.append(kept)
-        flush([*new.values(), *folders])
+        flush([*new.values(), *folders], stop)
         for digest, here in new.items():
             blob = self._blob(digest)
             blob.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

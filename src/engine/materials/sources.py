@@ -55,7 +55,10 @@ class Fetched:
 
 def parse(source: str, where: str = "source") -> Path | str:
     """A path of this machine, or an http(s) address. Raises `InvalidInput` on the field `where`."""
-    parts = urllib.parse.urlsplit(source)
+    try:
+        parts = urllib.parse.urlsplit(source)
+    except ValueError as error:
+        raise InvalidInput(where, f"is no address: {error}", source) from error
     scheme = parts.scheme.lower()
     if scheme in {"http", "https"}:
         if not parts.hostname:

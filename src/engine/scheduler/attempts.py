@@ -35,7 +35,7 @@ class News(NamedTuple):
 
 
 class Attempts:
-    """`changed` is called when something must be written that no executor reported.
+    """`changed` is called when something must be written that no executor reported, `no_room` for a full disk.
 
     Deadlines and what is asked with `now` are on the steady clock.
     """
@@ -52,6 +52,7 @@ class Attempts:
         grace_s: float,
         times: Times,
         changed: Callable[[], None],
+        no_room: Callable[[], None],
     ) -> None:
         self._board = board
         self._executors = executors
@@ -63,6 +64,7 @@ class Attempts:
         self._times = times
         self._clock = times.wall
         self._changed = changed
+        self._no_room = no_room
         self._news = News([], [], [])
         self.flush_at: float | None = None
         """When fresh starts are written whether or not more has come."""
@@ -122,6 +124,8 @@ class Attempts:
                 self._news.started.append(live)
             return
         live.ended = report
+        if report.no_room:
+            self._no_room()
         if live.started_at is None and (report.exit_code is not None or report.signal is not None):
             live.started_at = report.at
         finish = self._judge.ended(live, report)

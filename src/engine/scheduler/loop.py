@@ -96,6 +96,7 @@ class Scheduler:
             grace_s=settings.cancel_grace_s,
             times=self._times,
             changed=self.wake,
+            no_room=self._full,
         )
         self._commands = Commands(self._dependents, self._ageing_s, capacity.why_never)
         self._alarm = Alarm(
@@ -268,11 +269,11 @@ class Scheduler:
         news = self._attempts.take(now, all_of_it=self._flush)
         board = self.board
         picks = board.ready.pick(board.capacity, board.groups, now) if self._may_start(now) else []
-        picks = self._with_folders(picks, now)
+        picks = self._with_folders(picks)
         cycle = Cycle(self.worker_id, self._ageing_s, self._dependents, new, *news, picks=picks, reload=self._reload)
         return cycle, news
 
-    def _with_folders(self, picks: list[Pick], now: float) -> list[Pick]:
+    def _with_folders(self, picks: list[Pick]) -> list[Pick]:
         """Make the folders of what is to start; what gets none waits, as while the disk is nearly full.
 
         Before the commit, not beside it: a folder made while the disk flushes waits for the flush.
@@ -282,7 +283,7 @@ class Scheduler:
                 self._folders.make(AttemptKey(pick.entry.id, pick.entry.attempt + 1))
             except OSError as error:
                 log.error("no folder can be made for an attempt, nothing is started: %s", error.strerror)  # noqa: TRY400
-                self.board.disk_free_mb = self._room.full(now)
+                self._full()
                 for left in picks[at:]:
                     self._give_back(left.entry)
                     self.board.ready.add(left.entry)
@@ -364,6 +365,9 @@ class Scheduler:
         request = task.request
         lane = self.board.ready.lane(Ask(request.cpu, request.memory_gb, request.gpu), request.group, request.executor)
         return Entry(order_key(task.at, request.priority, self._ageing_s), task.seq, task.id, 0, lane)
+
+    def _full(self) -> None:
+        self.board.disk_free_mb = self._room.full(self._times.steady())
 
     def _may_start(self, now: float) -> bool:
         board = self.board

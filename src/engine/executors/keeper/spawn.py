@@ -29,6 +29,14 @@ class RefusedError(Exception):
     """The command can't be started; the message is for the person who submitted it."""
 
 
+class NoRoomError(RefusedError):
+    """The disk is full: the same command may start later."""
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_ROOM = "the disk had no room for it to start"
+
+
 def ignored_signals() -> list[int]:
     """The signals this process ignores, by Python's doing or its parent's: a task gets their default back."""
     return [each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN]
@@ -51,6 +59,8 @@ def spawn(command: list[str], environment: Mapping[str, str], cwd: str, output: 
             setsigdef=defaults,
         )
     except OSError as error:
+        if error.errno in FULL:
+            raise NoRoomError(NO_ROOM) from error
         raise RefusedError(_reason(command[0], output, error)) from error
     except (ValueError, TypeError) as error:
         raise RefusedError(f"its command or environment can't be passed to a process: {error}") from error

@@ -8,7 +8,7 @@ from collections import deque
 
 from engine.executors.keeper import journal, processes
 from engine.executors.keeper.journal import Attempt, Journal
-from engine.executors.keeper.spawn import RefusedError, ignored_signals, spawn
+from engine.executors.keeper.spawn import FULL, NO_ROOM, NoRoomError, RefusedError, ignored_signals, spawn
 from engine.executors.keeper.stops import Stop
 from engine.executors.keeper.tree import ATTEMPT, KEEPER, Snapshot, cookie, home_tag
 
@@ -112,12 +112,16 @@ class Ward:
         if error := self.journal.write():
             self.journal.withdraw(line)
             refused = f"the keeper can't write its journal: {os.strerror(error.errno or 0)}"
-            self.settle(attempt, (time.time(), None, None, None, refused), recorded=False)
+            why = (NO_ROOM, None) if error.errno in FULL else (None, refused)
+            self.settle(attempt, (time.time(), None, None, *why), recorded=False)
             return
         attempt.started_at = time.time()
         attempt.born_from = processes.tick()
         try:
             attempt.pid = spawn(command, environment, cwd, attempt.output, self._defaults)
+        except NoRoomError:
+            self.settle(attempt, (time.time(), None, None, NO_ROOM, None))
+            return
         except RefusedError as refusal:
             self.settle(attempt, (time.time(), None, None, None, str(refusal)))
             return
