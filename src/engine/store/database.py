@@ -91,9 +91,8 @@ class Database:
         """
         scheme, separator, path = url.partition(":///")
         if not separator or scheme != "sqlite":
-            raise StoreError(
-                f"The database URL {scheme}:... is not supported. Allowed: sqlite:////path/to/shopfloor.db"
-            )
+            kind = url.partition(":")[0]  # what follows may hold a password
+            raise StoreError(f"The database URL {kind}:... is not supported. Allowed: sqlite:////path/to/shopfloor.db")
         from engine.store.sqlite import SqliteBackend
 
         backend = SqliteBackend(Path(unquote(path)), busy_timeout_s)
