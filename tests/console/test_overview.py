@@ -91,7 +91,7 @@ async def test_a_key_that_does_nothing_here_says_why(tmp_path: Path) -> None:
 async def test_help_shows_the_keys_of_where_one_is(tmp_path: Path) -> None:
     async with canned(tmp_path, (120, 70)) as screen:
         await screen.press("?")
-        await screen.shows(":cancel [FILTER]", "only what has ended; sweep-lr-003 is running", "moving")
+        await screen.shows(":cancel [FILTER]", "Not now: only what has ended;", "moving")
         await screen.press("escape", "l", "?")
         await screen.shows("the log", "Stay at the end as it grows")
         await screen.hides(":cancel [FILTER]")

@@ -1,5 +1,6 @@
 """A task's page: all that is known of one task, and its log."""
 
+import time
 from pathlib import Path
 
 from console.screens.task import TaskPage
@@ -134,3 +135,20 @@ async def test_a_long_command_is_told_whole(tmp_path: Path) -> None:
     async with canned(tmp_path, link=link) as screen:
         await screen.press("enter")
         await screen.shows("--option-0=0", "--last")
+
+
+async def test_facts_turn_grey_while_the_engine_is_gone(tmp_path: Path) -> None:
+    async with canned(tmp_path) as screen:
+        await screen.press("enter")
+        await screen.shows("running  for")
+        pane = page_of(screen).pane("facts")
+
+        def tones() -> set[str]:
+            return {str(segment.style) for segment in pane.render_line(0) if segment.text.strip()}
+
+        before = tones()
+        assert len(before) > 1
+        screen.link.turn("lost", time.time() - 12)
+        await screen.until(lambda: len(tones()) == 1)
+        screen.link.turn("live", time.time())
+        await screen.until(lambda: tones() == before)

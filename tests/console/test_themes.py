@@ -8,7 +8,7 @@ from rich.color import Color
 from console.formats import MARKS, Tone
 from console.settings import read_toml
 from console.themes import COLOURS, ThemeFault, load_theme, shipped_folder, theme_files
-from tests.console.screen import canned
+from tests.console.screen import PLAIN, canned
 
 OURS = sorted(shipped_folder().glob("*.toml"))
 GOOD = (shipped_folder() / "shopfloor.toml").read_text()
@@ -118,3 +118,14 @@ async def test_ascii_by_locale(tmp_path: Path) -> None:
     async with canned(tmp_path, environment={"LANG": "C"}) as screen:
         text = await screen.shows("> running", "? waiting", ". queued")
         assert text.isascii()
+
+
+async def test_the_row_under_a_cursor_that_is_turned_round_has_one_ground(tmp_path: Path) -> None:
+    """A dim or coloured text turned round would be a ground of its own, in stripes."""
+    async with canned(tmp_path, environment={**PLAIN, "SHOPFLOOR_CONSOLE__THEME": "terminal"}) as screen:
+        queue = screen.app.desk.queue
+        await screen.until(lambda: queue.has_focus)
+        styles = {segment.style for segment in queue.render_line(1) if segment.text.strip() not in {"", "┃"}}
+        assert {(style.color, style.dim, style.reverse) for style in styles} == {
+            (next(iter(styles)).color, next(iter(styles)).dim, True)
+        }

@@ -110,9 +110,11 @@ class Desk(Screen[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         mirror = self.floor.mirror
-        for what in ("link", "stats", "resources", "engine", "costs_facts"):
+        self._unwatch.append(mirror.watch("link", self._link_turned))
+        for what in ("stats", "resources", "engine", "costs_facts"):
             self._unwatch.append(mirror.watch(what, self.redraw))
         self.take_in_hand()
+        self._age()
         self.frame.redraw(whole=True)
 
     def on_unmount(self) -> None:
@@ -138,6 +140,16 @@ class Desk(Screen[None], inherit_bindings=False):
         if self.is_mounted:
             self.frame.redraw()
 
+    def _link_turned(self) -> None:
+        self._age()
+        self.redraw()
+
+    def _age(self) -> None:
+        """Lists and logs look at the link themselves; sheets are told."""
+        for child in self.children:
+            if (grow_old := getattr(child, "grow_old", None)) is not None:
+                grow_old(self.floor.mirror.stale)
+
     def _plan_for(self, size: Size) -> Plan:
         if size != self.plan.size:
             self.plan = self._planner(size, self.current, self._zoomed)
@@ -149,6 +161,7 @@ class Desk(Screen[None], inherit_bindings=False):
         missing = [name for name in self.plan.slots if self.pane(name) is None]
         if missing:
             self.mount_all([self.make_pane(name) for name in missing])
+            self._age()
         self.frame.refresh(layout=True)  # through a child: a screen asked itself would keep to its last arrangement
         self.frame.redraw(whole=True)
         self.call_after_refresh(self.take_in_hand)

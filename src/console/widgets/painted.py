@@ -270,6 +270,8 @@ class PaintedRows(Widget, Generic[RowT]):
         return known
 
     def _mix(self, palette: Palette, tone: Tone, mode: int) -> Style:
+        if mode & CURSOR and palette.cursor.reverse:
+            tone = Tone.TEXT  # turned round, each tone would be a ground of its own
         style = self.rich_style + palette.tone(tone)
         if mode & MARKED:
             style += BOLD

@@ -7,6 +7,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from console.formats import Tone
 from console.situation import Place
 from console.themes import Palette
 from console.widgets.ink import Run, strip_of
@@ -28,6 +29,7 @@ class Sheet(Widget, can_focus=True, inherit_bindings=False):
         self.ascii_only = ascii_only
         self._tail = tail
         self._at_end = tail
+        self._stale = False
         self._top = 0
         self._painted: list[Sequence[Run]] = []
 
@@ -55,6 +57,12 @@ class Sheet(Widget, can_focus=True, inherit_bindings=False):
             if line != self._painted[y]:
                 self._painted[y] = line
                 self.refresh(Region(0, y, self.size.width, 1))
+
+    def grow_old(self, stale: bool) -> None:
+        """What it says is from before the link was lost, or is not."""
+        if stale != self._stale:
+            self._stale = stale
+            self.refresh()
 
     def scroll_lines(self, lines: int) -> None:
         highest = self._highest()
@@ -95,6 +103,8 @@ class Sheet(Widget, can_focus=True, inherit_bindings=False):
         if y >= len(self._painted):
             return Strip.blank(self.size.width, base)
         runs = [MARGIN, *self._painted[y]]
+        if self._stale:
+            runs = [run._replace(tone=Tone.DIM) for run in runs]
         return strip_of(runs, self.size.width, self.palette, base, ascii_only=self.ascii_only)
 
     def _highest(self) -> int:
