@@ -224,10 +224,8 @@ async def test_many_named_ones_say_what_was_refused_and_why(desk: Desk) -> None:
     await desk.end(ended, 1)
     result = await desk.tasks.retry_many(BulkRequest(ids=[ended, runs, "nowhere1"]), "bob")
     assert result.done == [ended]
-    assert result.refused == {
-        runs: f"task {runs} is preparing; only one that has ended can be retried",
-        "nowhere1": "no task nowhere1",
-    }
+    assert result.refused[runs].endswith("; only one that has ended can be retried")
+    assert result.refused["nowhere1"] == "no task nowhere1"
     with pytest.raises(Problem, match="either ids or a filter"):
         await desk.tasks.cancel_many(BulkRequest(), "bob")
 
