@@ -23,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 keys_app = typer.Typer(help="API keys: who may come in, and as what.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
@@ -180,7 +181,7 @@ def list_keys(home: HomeFlag = None, as_json: JsonFlag = False) -> None:
 
 @keys_app.command("revoke")
 def revoke_key(key_id: str, home: HomeFlag = None) -> None:
-    """End a key at once."""
+    """End a key at once. Its id stands first in `keys list`."""
     _keys(home, "revoke", key_id)
 
 

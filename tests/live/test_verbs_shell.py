@@ -1,5 +1,6 @@
 """The verbs among a shell's pipes, streams, folders and completion."""
 
+import json
 import os
 import re
 import signal
@@ -139,6 +140,21 @@ def test_the_help_tells_each_verb_in_a_whole_sentence(floor: EngineProcess) -> N
     listed = ran.stdout[ran.stdout.index("Commands:") :].splitlines()[1:]
     assert len(listed) > 20
     assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("words", [["engine", "-h"], ["engine", "keys", "-h"], ["engine", "start", "-h"], ["ls", "-h"]])
+def test_h_is_help_everywhere(floor: EngineProcess, words: list[str]) -> None:
+    ran = floor.shopfloor(*words)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "Usage: shopfloor" in ran.stdout
+
+
+def test_a_key_is_ended_by_its_id(floor: EngineProcess) -> None:
+    made = json.loads(floor.shopfloor("engine", "keys", "create", "kim", "--json", check=True).stdout)
+    ran = floor.shopfloor("engine", "keys", "revoke", "kim")
+    assert ran.returncode == 1
+    assert "expected the id of one that is listed" in ran.stderr
+    assert floor.shopfloor("engine", "keys", "revoke", made["id"]).returncode == 0
 
 
 def test_engines_that_are_started_at_once_become_one(make_engine: MakeEngine) -> None:

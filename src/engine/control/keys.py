@@ -106,7 +106,7 @@ class Keys:
                 self._remember(record)
             raise
         if not revoked:
-            raise Problem(ErrorCode.NOT_FOUND, f"No valid key {key_id[:64]}")
+            raise Problem(ErrorCode.NOT_FOUND, f"No valid key {key_id[:64]}: expected the id of one that is listed")
 
     async def open_local(self, path: Path) -> None:
         """Make sure that the key file at `path` holds the local operator's key and that the store knows it.
