@@ -11,7 +11,7 @@ import pytest
 
 from engine.control.errors import Problem
 from engine.control.queue import Queue
-from engine.control.tasks import Tasks
+from engine.control.tasks import Tasks, _in_turns
 from engine.executors.base import AttemptKey
 from engine.materials.prepare import Materials
 from engine.protocol.states import ErrorCode, ExecutorName, TaskState
@@ -216,6 +216,21 @@ async def test_many_are_cancelled_by_filter_and_what_has_ended_is_left_alone(des
     result = await desk.tasks.cancel_many(BulkRequest(filter="sweep"), "bob")
     assert (sorted(result.done), result.refused) == (sorted(ids), {})
     assert (await desk.tasks.show(other)).state is not TaskState.CANCELLED
+
+
+async def test_a_large_batch_gives_others_their_turn() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    assert [item async for _, item in _in_turns(range(2000))] == list(range(2000))
+    beside.cancel()
+    assert turns >= 6
 
 
 async def test_many_named_ones_say_what_was_refused_and_why(desk: Desk) -> None:
