@@ -131,7 +131,8 @@ class Deeds:
             return
         total, running = int(all_of_it.value["total"]), int(live.value["total"])
         if not total:
-            self._say(f"cancel: nothing that has not ended matches {text}", Tone.WANTS)
+            hint = "; name:begins* takes all that begin so" if "name:" in text and "*" not in text else ""
+            self._say(f"cancel: nothing that has not ended matches {text}{hint}", Tone.WANTS)
             return
         names = [str(task["job_name"]) for task in all_of_it.value["tasks"]]
         said = [
@@ -219,7 +220,7 @@ class Deeds:
         running = stats.running if stats else 0
         said = [
             f"nothing further starts: {plural(queued, 'queued task')} will wait until someone resumes.",
-            f"{plural(running, 'task')} that run go on to their end.",
+            f"what runs goes on to its end: {plural(running, 'task')}.",
         ]
         self._ask("pause the queue?", said, partial(self._pause_now, reason), yes="pause it for everyone")
 

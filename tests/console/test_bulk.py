@@ -113,7 +113,7 @@ async def test_pause_says_what_it_stops(tmp_path: Path) -> None:
     link = engine(**{"POST /v1/queue/pause": {}})
     async with canned(tmp_path, link=link) as screen:
         await screen.press("p")
-        await screen.shows("pause the queue?", "13 queued tasks will wait", "tasks that run go on")
+        await screen.shows("pause the queue?", "13 queued tasks will wait", "what runs goes on to its end")
         await screen.press("y")
         await screen.shows("the queue is paused")
 
@@ -168,3 +168,13 @@ async def test_a_retry_can_ask_for_more(tmp_path: Path) -> None:
         await screen.press("y")
         await screen.shows("pack-dataset is queued again")
         assert link.asked[-1] == ("POST", f"/v1/tasks/{failed.id}/retry", {"memory_gb": 16})
+
+
+async def test_a_name_that_is_only_a_beginning_is_told_how_to_be_one(tmp_path: Path) -> None:
+    nothing = {"tasks": [], "total": 0, "seq": 1}
+    async with canned(tmp_path, link=engine()) as screen:
+        screen.link.answers["GET /v1/tasks"] = nothing
+        await screen.press(":")
+        await screen.type("cancel name:sweep-")
+        await screen.press("enter")
+        await screen.shows("matches name:sweep-; name:begins* takes all")

@@ -24,7 +24,7 @@ NOTHING_MATCHES = """\
 Nothing matches the filter.
 
 backspace  clears it
-/          changes it"""
+/          changes it; name:sweep-* takes all that begin so"""
 
 
 UNSEEN = ("started_at", "ended_at", "attempt", "executor")
@@ -154,7 +154,7 @@ def whereabouts(row: TaskRow) -> Cell:  # noqa: PLR0911 - one line a state
     if row.state == "queued" and row.not_before and row.not_before > time.time():
         return Cell(f"retry in {age(row.not_before - time.time())}", Tone.DIM)
     if row.state == "blocked":
-        return Cell(f"after {', '.join(row.after)}" if row.after else row.reason or "", Tone.DIM)
+        return Cell(f"after {', '.join(one[:SHORT] for one in row.after)}" if row.after else row.reason or "", Tone.DIM)
     if row.state == "waiting":
         return Cell(row.reason or "you", Tone.WANTS)
     return Cell(row.reason or "", Tone.DIM)

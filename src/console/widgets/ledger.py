@@ -154,10 +154,6 @@ class Ledger(PaintedRows[RowT], Generic[RowT], can_focus=True):
         self._pan = min(max(0, self._pan + columns), max(0, len(self._columns) - 2))
         self._lay_out()
 
-    def set_columns(self, columns: Sequence[Column[RowT]]) -> None:
-        self._columns = tuple(columns)
-        self._lay_out()
-
     def set_empty(self, text: str) -> None:
         """What to say where there are no rows."""
         if text != self._empty:
