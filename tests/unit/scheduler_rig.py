@@ -12,6 +12,7 @@ from engine.materials.errors import MaterialError
 from engine.materials.prepare import Prepared
 from engine.protocol.states import LIVE
 from engine.protocol.tasks import SubmitTask, TaskChange
+from engine.scheduler.answers import answer
 from engine.scheduler.attempt import Live
 from engine.scheduler.capacity import Capacity, Machine
 from engine.scheduler.loop import Scheduler
@@ -315,6 +316,12 @@ class Rig:
         self.writer.look(lambda tx: tx.rows(sql), done)
         rows: list[Any] = await future
         return rows
+
+    async def writer_executes(self, sql: str, task_id: str) -> None:
+        """Change the store behind the engine's back."""
+        future: asyncio.Future[None] = self.loop.create_future()
+        self.writer.look(lambda tx: tx.execute(sql, {"id": task_id}), lambda _, error: answer(future, None, error))
+        await future
 
     async def fetch(self, sql: str) -> Any:
         """The first value of the first row."""

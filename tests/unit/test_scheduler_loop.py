@@ -753,3 +753,36 @@ def test_a_task_that_found_no_room_to_start_waits_and_starts_again_by_itself(rig
     rig.advance(2)
     assert (rig.state(task), rig.row(task).attempt) == ("preparing", 2)
     assert rig.state(other) == "preparing"
+
+
+def test_a_task_that_can_not_be_claimed_is_cancelled_and_holds_up_no_other(rig: Rig) -> None:
+    busy = rig.submit(2)
+    poisoned, good = rig.submit(2)
+    after = rig.submit_one(after=[poisoned])
+    rig.run(rig.writer_executes("UPDATE tasks SET env = '{' WHERE id = :id", poisoned))
+    for task in busy:
+        rig.end(task)
+    assert rig.state(good) == "preparing"
+    assert rig.state(poisoned) == "cancelled"
+    assert "could not be started" in (rig.row(poisoned).error or "")
+    assert rig.state(after) == "skipped"
+    rig.end(good)
+    assert rig.state(good) == "completed"
+    assert rig.scheduler.board.capacity.free_cpu == 2
+
+
+def test_an_end_that_can_not_be_written_fails_its_task_and_holds_up_no_other(rig: Rig) -> None:
+    poisoned, good = rig.submit(2)
+    (rig.home.attempt(poisoned, 1) / "out" / "model").write_text("weights")
+    clash = "INSERT INTO artifacts VALUES (:id || '-1-0', :id, 1, 'x', 1, 'x', 1.0)"
+    rig.run(rig.writer_executes(clash, poisoned))
+    for task in (poisoned, good):
+        rig.executor.end(rig.running()[task], 0)
+    rig.deliver()
+    assert rig.state(good) == "completed"
+    assert (rig.state(poisoned), rig.row(poisoned).error) == (
+        "failed",
+        "how it ended could not be written; the engine's log says why",
+    )
+    assert not rig.scheduler.board.live
+    assert rig.scheduler.board.capacity.free_cpu == 2

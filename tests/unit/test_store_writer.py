@@ -404,3 +404,23 @@ async def test_the_time_of_a_work_is_one(tmp_path: Path) -> None:
     writer.close()
     database.close()
     assert seen[0] == seen[1]
+
+
+async def test_a_part_that_fails_takes_back_itself_alone(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+
+        def broken(tx: Transaction) -> None:
+            add_mark(tx, "lost")
+            tx.event("task.queued", "lost", {})
+            raise ValueError("lost")
+
+        def work(tx: Transaction) -> None:
+            add_mark(tx, "first")
+            with pytest.raises(ValueError, match="lost"):
+                tx.apart(lambda: broken(tx))
+            tx.apart(lambda: add_mark(tx, "second"))
+            tx.event("task.queued", "kept", {})
+
+        await store.writer.run(work)
+        assert marks(tmp_path) == ["first", "second"]
+        assert [event.subject for event in await store.reads.events(0, 10)] == ["kept"]

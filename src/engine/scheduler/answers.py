@@ -1,12 +1,15 @@
 """Answering whoever asked: for one thing, or for each of many."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from engine.scheduler.refusals import Refused
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 def each(task_ids: Sequence[str], do: Callable[[str], T]) -> dict[str, T | Refused]:
@@ -28,3 +31,9 @@ def answer(future: asyncio.Future[T], result: T, error: BaseException | None) ->
         future.set_exception(error)
     else:
         future.set_result(result)
+
+
+def log_failure(_: object, error: BaseException | None) -> None:
+    """Nobody waits for it."""
+    if error is not None:
+        log.error("what the engine meant to write was not written: %s", error)

@@ -23,6 +23,8 @@ STARTED_WAITS_S = 0.005
 
 _COLLECTED = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})
 
+SPOILT = "how it ended could not be written; the engine's log says why"
+
 log = logging.getLogger(__name__)
 
 
@@ -181,8 +183,10 @@ class Attempts:
         if self._news.started and self.flush_at is None:
             self.flush_at = self._times.steady()
 
-    def written(self, news: News) -> None:
-        """They are on disk."""
+    def written(self, news: News, spoilt: Sequence[object] = ()) -> None:
+        """They are on disk, save for what could not be written by a fault of ours."""
+        if spoilt:
+            news = self._without(news, {id(what) for what in spoilt})
         for live in news.started:
             live.state = TaskState.RUNNING
         for live in news.collecting:
@@ -198,6 +202,28 @@ class Attempts:
                 self._chore(self._materials.release(live.id, live.attempt))
         for name, keys in over.items():
             self._executors[name].forget(keys)
+
+    def _without(self, news: News, spoilt: set[int]) -> News:
+        """What is left; the others' ends are written as failed, or not at all when that was just tried."""
+        for live in (*news.collecting, *news.finished):
+            if id(live) in spoilt:
+                self._spoil(live, closed=live in news.finished)
+        return News(*([live for live in part if id(live) not in spoilt] for part in news))
+
+    def _spoil(self, live: Live, *, closed: bool) -> None:
+        finish = live.finish
+        assert finish is not None  # noqa: S101 - it is what could not be written
+        if finish.error == SPOILT:
+            log.error("task %s attempt %d is left as the store has it until the next start", live.id, live.attempt)
+            self._board.live.pop(live.id, None)
+            return
+        live.collected = None
+        failed = replace(finish, outcome=AttemptOutcome.FAILED, error=SPOILT, retry_after=None)
+        if closed:
+            live.finish = failed
+            self._news.finished.append(live)
+        else:
+            self._close(live, failed)
 
     async def stop(self) -> None:
         """Leave what runs; preparing and collecting are cut short for the next engine to do again."""
@@ -254,9 +280,7 @@ class Attempts:
         """The attempt holds nothing any more; what became of it is to be written."""
         live.finish = finish
         self._news.finished.append(live)
-        self._board.capacity.release(live.id)
-        self._board.groups.leave(live.group)
-        self._board.ready.reservation.ended(live.id)
+        self._board.release(live.id, live.group)
 
     def _watch_time(self, live: Live) -> None:
         if live.timeout_s is not None and live.started_at is not None:

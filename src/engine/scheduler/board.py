@@ -7,7 +7,7 @@ from engine.scheduler.attempt import Live
 from engine.scheduler.capacity import Capacity
 from engine.scheduler.dependents import Dependents
 from engine.scheduler.groups import Groups
-from engine.scheduler.ready import ReadyQueue
+from engine.scheduler.ready import Entry, ReadyQueue
 
 
 class Pause(NamedTuple):
@@ -34,3 +34,13 @@ class Board:
     """What runs is left to the next engine."""
     newest: int = 0
     """The highest `seq` given to a task."""
+
+    def release(self, task_id: str, group: str | None) -> None:
+        """The task holds nothing any more."""
+        self.capacity.release(task_id)
+        self.groups.leave(group)
+        self.ready.reservation.ended(task_id)
+
+    def give_back(self, entry: Entry) -> None:
+        """What was picked is not to start after all."""
+        self.release(entry.id, entry.lane.group)

@@ -1,9 +1,9 @@
 """One transaction of the scheduler: what was reported since the last one, and the claims that it makes room for."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from engine.materials.artifacts import Collected
 from engine.protocol.states import AttemptOutcome, TaskState
@@ -17,6 +17,7 @@ from engine.scheduler.retries import MOST_INTERRUPTIONS
 from engine.scheduler.submission import NewTask
 from engine.scheduler.transitions import Fence, announce, check, ids_text, move, order_key, stamp
 from engine.store import task_writes as sql
+from engine.store.errors import StoreError
 from engine.store.writer import Transaction
 
 NOTES_TOLD = 10
@@ -32,6 +33,13 @@ class Missed(NamedTuple):
     queued: Queued | None
 
 
+class Spoilt(NamedTuple):
+    """What could not be written by a fault of ours: a claim, or news of an attempt."""
+
+    what: Pick | Live
+    error: Exception
+
+
 @dataclass(slots=True)
 class Written:
     """What a cycle made true."""
@@ -40,6 +48,11 @@ class Written:
     queued: list[Queued] = field(default_factory=list)
     claimed: list[Live] = field(default_factory=list)
     missed: list[Missed] = field(default_factory=list)
+    spoilt: list[Spoilt] = field(default_factory=list)
+
+
+W = TypeVar("W", Live, Pick)
+Write = Callable[[Transaction, W, Written], None]
 
 
 @dataclass(slots=True)
@@ -55,6 +68,8 @@ class Cycle:
     finished: Sequence[Live] = ()
     picks: Sequence[Pick] = ()
     reload: bool = False
+    apart: bool = False
+    """One thing at a time, so that one that can't be written holds up nothing else."""
 
     def __bool__(self) -> bool:
         return bool(self.picks or self.finished or self.started or self.collecting or self.new)
@@ -65,15 +80,33 @@ class Cycle:
             self.dependents.load(tx)
         if self.new:
             written.views = submission.insert(tx, self.new, self.dependents, self.ageing_s)
+        do = self._apart if self.apart else _together
         for live in self.started:
-            _start(tx, live)
+            do(tx, live, written, _start)
         for live in self.collecting:
-            _collect(tx, live)
+            do(tx, live, written, _collect)
         for live in self.finished:
-            self._finish(tx, live, written)
+            do(tx, live, written, self._finish)
         for pick in self.picks:
-            self._claim(tx, pick, written)
+            do(tx, pick, written, self._claim)
         return written
+
+    @staticmethod
+    def _apart(tx: Transaction, what: W, written: Written, write: Write[W]) -> None:
+        part = Written()
+        try:
+            tx.apart(lambda: write(tx, what, part))
+        except StoreError as error:
+            if error.fatal:
+                raise
+            written.spoilt.append(Spoilt(what, error))
+        except Exception as error:
+            log.exception("%s could not be written", what)
+            written.spoilt.append(Spoilt(what, error))
+        else:
+            written.queued += part.queued
+            written.claimed += part.claimed
+            written.missed += part.missed
 
     def _claim(self, tx: Transaction, pick: Pick, written: Written) -> None:
         entry = pick.entry
@@ -199,7 +232,11 @@ def _target(tx: Transaction, live: Live, finish: Finish) -> tuple[TaskState, boo
     return (TaskState.FAILED if finish.retry_after is None else TaskState.QUEUED), False
 
 
-def _start(tx: Transaction, live: Live) -> None:
+def _together(tx: Transaction, what: W, written: Written, write: Write[W]) -> None:
+    write(tx, what, written)
+
+
+def _start(tx: Transaction, live: Live, _: Written) -> None:
     assert live.started_at is not None  # noqa: S101 - it is what brought the attempt here
     fence = Fence(live.id, live.state, live.attempt)
     if move(tx, fence, TaskState.RUNNING, {"started_at": live.started_at}, {"started_at": stamp(live.started_at)}):
@@ -209,7 +246,7 @@ def _start(tx: Transaction, live: Live) -> None:
         )
 
 
-def _collect(tx: Transaction, live: Live) -> None:
+def _collect(tx: Transaction, live: Live, _: Written) -> None:
     """How it ended is kept with the attempt, so that collecting can be done again by the next engine."""
     assert live.finish is not None  # noqa: S101 - it is what brought the attempt here
     finish = live.finish

@@ -21,12 +21,12 @@ from engine.protocol.states import TaskState
 from engine.protocol.tasks import TaskChange
 from engine.scheduler import recovery, switches
 from engine.scheduler.alarm import Alarm, CallLater
-from engine.scheduler.answers import answer, each
+from engine.scheduler.answers import answer, each, log_failure
 from engine.scheduler.attempts import Attempts, News
 from engine.scheduler.board import Board
-from engine.scheduler.capacity import Ask, Capacity
+from engine.scheduler.capacity import Capacity
 from engine.scheduler.commands import Cancelled, Commands
-from engine.scheduler.cycle import Cycle, Written
+from engine.scheduler.cycle import Cycle, Spoilt, Written
 from engine.scheduler.dependents import Dependents
 from engine.scheduler.diskroom import DiskRoom, free_on
 from engine.scheduler.entries import Queued, entry_of
@@ -34,12 +34,11 @@ from engine.scheduler.explain import explain
 from engine.scheduler.folders import AttemptFolders, Background
 from engine.scheduler.launching import Launcher, Materials
 from engine.scheduler.outcomes import Judge
-from engine.scheduler.ready import Entry, Pick, ReadyQueue
+from engine.scheduler.ready import Pick, ReadyQueue
 from engine.scheduler.refusals import Refused
 from engine.scheduler.reservation import Reservation
-from engine.scheduler.submission import NewTask, insert
+from engine.scheduler.submission import NewTask, entry_of_new, insert
 from engine.scheduler.times import Times, steady
-from engine.scheduler.transitions import order_key
 from engine.settings import Home, Settings
 from engine.store.errors import StoreError
 from engine.store.writer import Transaction, Writer
@@ -48,6 +47,8 @@ WRITE_AGAIN_S = 1.0
 """After a cycle that could not be written (disk full, database locked)."""
 LOOK_AGAIN_S = 5.0
 """While the disk is nearly full and something waits for room on it."""
+
+FAULT = "the engine: it could not be started, and the engine's log says why"
 
 Views = list[dict[str, Any]]
 
@@ -105,6 +106,7 @@ class Scheduler:
         self._writing: Cycle | None = None
         self._write_again_at: float | None = None
         self._reload = False
+        self._apart = False
         self._started = False
         self._flush = False
         self._settled = asyncio.Event()
@@ -176,7 +178,7 @@ class Scheduler:
         plain = not any(task.request.after for task in tasks)
         if plain and self._started and self._writing is None and self._write_again_at is None:
             for task in tasks:
-                self.board.ready.add(self._entry(task))
+                self.board.ready.add(entry_of_new(task, self.board.ready, self._ageing_s))
             cycle, news = self._compose(now, tasks)
             self._hand_in(cycle, news, future)
         else:
@@ -270,7 +272,7 @@ class Scheduler:
         board = self.board
         picks = board.ready.pick(board.capacity, board.groups, now) if self._may_start(now) else []
         picks = self._with_folders(picks)
-        cycle = Cycle(self.worker_id, self._ageing_s, self._dependents, new, *news, picks=picks, reload=self._reload)
+        cycle = Cycle(self.worker_id, self._ageing_s, self._dependents, new, *news, picks, self._reload, self._apart)
         return cycle, news
 
     def _with_folders(self, picks: list[Pick]) -> list[Pick]:
@@ -285,7 +287,7 @@ class Scheduler:
                 log.error("no folder can be made for an attempt, nothing is started: %s", error.strerror)  # noqa: TRY400
                 self._full()
                 for left in picks[at:]:
-                    self._give_back(left.entry)
+                    self.board.give_back(left.entry)
                     self.board.ready.add(left.entry)
                 return picks[:at]
         return picks
@@ -312,6 +314,7 @@ class Scheduler:
                 self._undo(cycle, news, error)
             else:
                 self._apply(written, news)
+                self._part_with(written.spoilt)
         finally:  # whatever goes wrong here, nobody waits for it without end
             self._settled.set()
             if future is not None:
@@ -321,38 +324,43 @@ class Scheduler:
     def _apply(self, written: Written, news: News) -> None:
         """It is on disk."""
         self._write_again_at = None
-        self._reload = False
-        self._attempts.written(news)
+        self._reload = bool(written.spoilt)
+        self._apart = False
+        self._attempts.written(news, [spoilt.what for spoilt in written.spoilt])
         self._enqueue(written.queued)
         for missed in written.missed:
-            self._give_back(missed.pick.entry)
+            self.board.give_back(missed.pick.entry)
             if missed.queued is not None:
                 self._enqueue([missed.queued])
         self._attempts.claimed(written.claimed)
+
+    def _part_with(self, spoilt: Sequence[Spoilt]) -> None:
+        """A task that can't even be claimed would hold up all behind it: it is cancelled."""
+        for what, _ in spoilt:
+            if isinstance(what, Pick):
+                self.board.give_back(what.entry)
+                self._writer.submit(partial(self._commands.cancel, task_id=what.entry.id, by=FAULT), log_failure)
 
     def _undo(self, cycle: Cycle, news: News, error: BaseException | None) -> None:
         log.error("%d claims and %d ends were not written: %s", len(cycle.picks), len(news.finished), error)
         self._reload = True
         self._attempts.put_back(news)
         for pick in cycle.picks:
-            self._give_back(pick.entry)
+            self.board.give_back(pick.entry)
             self.board.ready.add(pick.entry)
         for task in cycle.new:
             self.board.ready.remove(task.id)
-        # New tasks may be what could not be written: the rest is tried once more at once.
-        self._write_again_at = self._times.steady() + (0.0 if cycle.new else WRITE_AGAIN_S)
-
-    def _give_back(self, entry: Entry) -> None:
-        self.board.capacity.release(entry.id)
-        self.board.groups.leave(entry.lane.group)
-        self.board.ready.reservation.ended(entry.id)
+        # One of them may be what can't be written: the rest is tried once more at once, one thing at a time.
+        fault = not (isinstance(error, StoreError) and error.fatal) and not cycle.apart
+        self._apart = self._apart or fault
+        self._write_again_at = self._times.steady() + (0.0 if cycle.new or fault else WRITE_AGAIN_S)
 
     def _inserted(
         self, tasks: Sequence[NewTask], future: asyncio.Future[Views], views: Views | None, error: BaseException | None
     ) -> None:
         for task, view in zip(tasks, views or (), strict=False):
             if view["state"] == TaskState.QUEUED:
-                self.board.ready.add(self._entry(task))
+                self.board.ready.add(entry_of_new(task, self.board.ready, self._ageing_s))
         self.wake()
         answer(future, views or [], error)
 
@@ -360,11 +368,6 @@ class Scheduler:
         for task in queued:
             later = None if task.not_before is None else self._times.steadily(task.not_before)
             self.board.ready.add(entry_of(task, self.board.ready, self._ageing_s), later)
-
-    def _entry(self, task: NewTask) -> Entry:
-        request = task.request
-        lane = self.board.ready.lane(Ask(request.cpu, request.memory_gb, request.gpu), request.group, request.executor)
-        return Entry(order_key(task.at, request.priority, self._ageing_s), task.seq, task.id, 0, lane)
 
     def _full(self) -> None:
         self.board.disk_free_mb = self._room.full(self._times.steady())

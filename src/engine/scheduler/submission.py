@@ -9,6 +9,7 @@ from engine.protocol.states import TaskState
 from engine.protocol.tasks import DatasetSpec, SubmitTask
 from engine.scheduler.capacity import Ask
 from engine.scheduler.dependents import Dependents, Standing
+from engine.scheduler.ready import Entry, ReadyQueue
 from engine.scheduler.transitions import RANKS, order_key, stamp
 from engine.store import task_writes as sql
 from engine.store.writer import Transaction
@@ -52,6 +53,13 @@ def insert(tx: Transaction, tasks: Sequence[NewTask], dependents: Dependents, ag
         tx.event(f"task.{standing.state}", task.id, view)
         views.append(view)
     return views
+
+
+def entry_of_new(task: NewTask, ready: ReadyQueue, ageing_s: float) -> Entry:
+    """The task as the ready queue holds it."""
+    request = task.request
+    lane = ready.lane(task.ask, request.group, request.executor)
+    return Entry(order_key(task.at, request.priority, ageing_s), task.seq, task.id, 0, lane)
 
 
 def _row(task: NewTask, standing: Standing, ageing_s: float) -> Mapping[str, object]:

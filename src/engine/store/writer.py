@@ -90,6 +90,23 @@ class Transaction:
         """
         self._events.append((kind, subject, data))
 
+    def apart(self, work: Callable[[], T]) -> T:
+        """Do a part of the work by itself: what it raises takes back that part alone, its events too."""
+        if not self._begun:
+            self._begin()
+        told = len(self._events)
+        self._cursor.execute("SAVEPOINT part")
+        try:
+            result = work()
+        except BaseException:
+            if self.failed is None:
+                del self._events[told:]
+                self._cursor.execute("ROLLBACK TO part")
+                self._cursor.execute("RELEASE part")
+            raise
+        self._cursor.execute("RELEASE part")
+        return result
+
     def finish(self, newest: int) -> list[Event]:
         """Write the work's events, numbered on from `newest`. Raises what made the whole transaction fail."""
         if self.failed is not None:
