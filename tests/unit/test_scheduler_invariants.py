@@ -9,9 +9,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from engine.protocol.states import TaskState
 from engine.scheduler import cycle
 from engine.scheduler.attempts import Attempts
+from engine.scheduler.board import Board
 from engine.scheduler.capacity import Ask, Capacity
 from engine.scheduler.dependents import Dependents
-from engine.scheduler.loop import Scheduler
 from engine.scheduler.ready import ReadyQueue
 from tests.unit.scheduler_machine import SchedulerMachine
 
@@ -58,7 +58,7 @@ def test_they_see_a_gpu_given_out_twice(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_they_see_room_that_is_not_given_back_when_a_claim_loses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Scheduler, "_give_back", lambda self, entry: None)
+    monkeypatch.setattr(Board, "give_back", lambda self, entry: None)
     _bites("room is held|nothing is to come")
 
 
