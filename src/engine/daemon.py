@@ -201,6 +201,7 @@ class Daemon:
 
     async def _wind_down(self, mode: StopMode, scheduler: Scheduler, writer: Writer, parts: Parts) -> None:
         self._draining = mode == "drain"
+        scheduler.hold()
         log.info("stopping: %s", "waiting for what runs" if self._draining else "what runs is left running")
         if not self._draining:
             out_of_time(LEAVE_WITHIN_S, self._home)

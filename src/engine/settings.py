@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     open: bool = Field(
         default=False, description="Let harbor, synth and pipeline be used without a key; loopback only."
     )
-    database_url: str | None = Field(default=None, description="A server database instead of the SQLite file in home.")
+    database_url: str | None = Field(
+        default=None, description="Another SQLite file than the one in home, as sqlite:////path/to/file.db."
+    )
 
     cpu: int | None = Field(
         default=None, ge=0, description="Cores that tasks may take; default: what this process may use."

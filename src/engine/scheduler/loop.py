@@ -130,9 +130,13 @@ class Scheduler:
         self._started = True
         self.wake()
 
+    def hold(self) -> None:
+        """Start nothing further; what runs goes on."""
+        self.board.stopping = True
+
     async def stop(self, mode: Literal["leave", "drain"] = "leave") -> None:
         """Start nothing further. `drain` waits for what runs, up to `drain_s`; then what runs is left running."""
-        self.board.stopping = True
+        self.hold()
         if mode == "drain":
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drained(), self._settings.drain_s)
