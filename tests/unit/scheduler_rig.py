@@ -1,7 +1,7 @@
 """A scheduler on a real database, written as the engine writes it, with a clock and processes that the test moves."""
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, TypeVar
@@ -329,3 +329,13 @@ class Rig:
 
     def live(self) -> list[Row]:
         return [row for row in self.rows().values() if row.state in LIVE]
+
+
+MakeRig = Callable[..., Rig]
+
+
+async def next_write(rig: Rig) -> None:
+    """One turn of the loop, in which what was created begins."""
+    turn = rig.loop.create_future()
+    rig.loop.call_soon(turn.set_result, None)
+    await turn
