@@ -1,5 +1,6 @@
 """Settings with errors that a person can act on: where the value stands, what it is, what is allowed."""
 
+import difflib
 import ipaddress
 import os
 import tomllib
@@ -10,6 +11,9 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError as SourceError
 
 from engine.settings import Settings, config_file
+
+CONSOLE = "console"
+"""The table of the settings file that the console reads."""
 
 
 class BadSettings(Exception):
@@ -23,16 +27,34 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
         settings = Settings(**given)
     except ValidationError as error:
         raise BadSettings("\n".join(_line(found, given) for found in error.errors())) from None
+    except UnicodeDecodeError as error:
+        raise BadSettings(f"{config_file()}: this is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
         raise BadSettings(f"{config_file()}: this is not TOML: {error}") from None
     except OSError as error:
         raise BadSettings(f"{config_file()}: can't be read: {error.strerror}") from None
     except SourceError as error:
         raise BadSettings(_unreadable(error)) from None
+    if unknown := _unknown():
+        raise BadSettings("\n".join(unknown))
     if settings.open and not _is_loopback(settings.host):
         raise BadSettings(f"{_source(['open'], given)}: only on a loopback address; host is {settings.host}")
     home = settings.home.expanduser().absolute()
     return settings if home == settings.home else settings.model_copy(update={"home": home})
+
+
+def _unknown() -> list[str]:
+    """A line for each key of the settings file that nothing reads: a slip that would else go unnoticed."""
+    file = config_file()
+    if not file.exists():
+        return []
+    known = [*Settings.model_fields, CONSOLE]
+    lines = []
+    for name in tomllib.loads(file.read_text("utf-8")):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.7)
+            lines.append(f"{file}: {name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
 
 
 def _is_loopback(host: str) -> bool:

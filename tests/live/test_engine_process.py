@@ -86,18 +86,26 @@ def test_a_bad_setting_is_named_with_what_is_allowed(
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"), [("port = 'many'", "port"), ("port = ", "not TOML"), ("priority = [", "not TOML")]
+    ("content", "expected"),
+    [
+        (b"port = 'many'", "port"),
+        (b"port = ", "not TOML"),
+        (b"priority = [", "not TOML"),
+        (b"cpus = 2\n[console]\ntheme = 'paper'\n", "cpus: there is no such setting; did you mean cpu?"),
+        (b"\xff\xfe", "not UTF-8"),
+    ],
 )
-def test_a_bad_settings_file_is_named(make_engine: MakeEngine, content: str, expected: str) -> None:
+def test_a_bad_settings_file_is_named(make_engine: MakeEngine, content: bytes, expected: str) -> None:
     engine = make_engine(start=False)
     file = Path(engine.environment["XDG_CONFIG_HOME"]) / "shopfloor" / "config.toml"
     file.parent.mkdir(parents=True)
-    file.write_text(content)
+    file.write_bytes(content)
     del engine.environment["SHOPFLOOR_PORT"]
     refused = run(engine, "run")
     assert refused.returncode == 2
     assert str(file) in refused.stderr
     assert expected in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_the_worker_contract_also_gets_a_port_of_its_own(make_engine: MakeEngine) -> None:
