@@ -75,6 +75,21 @@ async def test_a_second_attempt_stands_beside_the_first_and_keeps_what_is_there(
     folders.close()
 
 
+async def test_a_folder_from_a_claim_that_was_not_written_is_used_and_costs_no_ready_one(home: Home) -> None:
+    folders = await filled(home)
+    key = AttemptKey("a", 1)
+    folders.make(key)
+    await true(lambda: len(ready(home)) == 32)
+    folders.make(key)
+    assert whole(home, key)
+    assert len(ready(home)) == 32
+    others = [AttemptKey(f"b{number}", 1) for number in range(32)]
+    for other in others:
+        folders.make(other)
+    assert not ready(home)
+    folders.close()
+
+
 async def test_what_an_engine_before_made_ready_is_taken_over_save_what_is_not_whole(home: Home) -> None:
     (await filled(home)).close()
     half, strange, *_ = ready(home)

@@ -60,8 +60,11 @@ class AttemptFolders:
         if key.attempt == 1 and self._ready:
             ready = self._ready.popleft()
             self._fill_when_quiet()
-            with suppress(OSError):
+            try:
                 os.rename(ready, task)  # noqa: PTH104 - once for each task: this one is cheap
+            except OSError:  # the task has its folder from a claim that was not written
+                self._ready.append(ready)
+            else:
                 return
         _make(task)
         self._make_attempt(f"{task}/{key.attempt}")
