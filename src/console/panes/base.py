@@ -8,6 +8,7 @@ from textual.message import Message
 
 from console.feed import Change, Feed
 from console.formats import Tone
+from console.panes.moving import Moving
 from console.situation import Place
 from console.widgets.columns import Column
 from console.widgets.ink import Run
@@ -21,7 +22,7 @@ class Recaptioned(Message):
 RowT = TypeVar("RowT", bound=Any)
 
 
-class Listing(Ledger[RowT], Generic[RowT], inherit_bindings=False):
+class Listing(Moving, Ledger[RowT], Generic[RowT], inherit_bindings=False):
     """A ledger that is a pane: it knows its caption, its places, and the moves of the registry."""
 
     places: ClassVar[tuple[Place, ...]] = (Place.LIST,)
@@ -63,30 +64,6 @@ class Listing(Ledger[RowT], Generic[RowT], inherit_bindings=False):
         """The row under the cursor as text to copy."""
         row = self.cursor_row
         return "" if row is None else "\t".join(column.cell(row).text.strip() for column in self._columns)
-
-    def do_move_down(self) -> None:
-        self.move(1)
-
-    def do_move_up(self) -> None:
-        self.move(-1)
-
-    def do_move_page_down(self) -> None:
-        self.page(1)
-
-    def do_move_page_up(self) -> None:
-        self.page(-1)
-
-    def do_move_top(self) -> None:
-        self.home()
-
-    def do_move_bottom(self) -> None:
-        self.end()
-
-    def do_move_left(self) -> None:
-        self.pan(-1)
-
-    def do_move_right(self) -> None:
-        self.pan(1)
 
     def _caption_may_change(self, change: Change) -> None:
         if change.total or change.trouble or change.whole:

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from console.formats import Tone, size
 from console.mirror import Mirror
+from console.panes.moving import Moving
 from console.situation import Place
 from console.widgets.ink import Run
 from console.widgets.log_view import LogView
@@ -11,10 +12,11 @@ from console.widgets.log_view import LogView
 EMPTY = "What the task under the cursor prints will stand here."
 
 
-class LogPane(LogView, inherit_bindings=False):
+class LogPane(Moving, LogView, inherit_bindings=False):
     """The log view as a pane: its caption, and the moves of the registry."""
 
     places: ClassVar[tuple[Place, ...]] = (Place.LOG,)
+    pan_step = 16
 
     def __init__(self, mirror: Mirror, *, ascii_only: bool) -> None:
         super().__init__(mirror, empty=EMPTY, ascii_only=ascii_only, id="log")
@@ -48,30 +50,6 @@ class LogPane(LogView, inherit_bindings=False):
         if self.ended:
             return Run("ended", Tone.DIM)
         return Run("following", Tone.DIM) if self.following else Run("not following", Tone.WANTS)
-
-    def do_move_down(self) -> None:
-        self.move(1)
-
-    def do_move_up(self) -> None:
-        self.move(-1)
-
-    def do_move_page_down(self) -> None:
-        self.page(1)
-
-    def do_move_page_up(self) -> None:
-        self.page(-1)
-
-    def do_move_top(self) -> None:
-        self.home()
-
-    def do_move_bottom(self) -> None:
-        self.end()
-
-    def do_move_left(self) -> None:
-        self.pan(-16)
-
-    def do_move_right(self) -> None:
-        self.pan(16)
 
     def do_log_next(self) -> None:
         self.next_match()
